@@ -1,0 +1,95 @@
+"""The words of the interface: states, reasons, error codes. Plain data, stdlib only.
+
+The command imports this file without the rest of the daemon; it must stay cheap. Names here are API: they may
+be added to, never renamed or removed.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+PROTOCOL: Final = 1
+"""The control protocol's number. It is not the release: within one number, messages are only added to."""
+
+SCHEDULED: Final = "scheduled"
+QUEUED: Final = "queued"
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+
+STATES: Final[dict[str, str]] = {
+    SCHEDULED: "due later: delayed, waiting to be tried again, or waiting for other jobs",
+    QUEUED: "due now, waiting for a free worker",
+    RUNNING: "leased to a worker",
+    COMPLETED: "its main process ended with exit code 0",
+    FAILED: "ended in any other way; the reason says which",
+    CANCELLED: "ended because somebody cancelled it, or because what it waited for cannot happen",
+}
+FINAL_STATES: Final = frozenset({COMPLETED, FAILED, CANCELLED})
+
+REASONS: Final[dict[str, str]] = {
+    "ok": "the main process exited with code 0",
+    "exit": "the main process exited with another code",
+    "signal": "the main process was ended by a signal that was not ours",
+    "timeout": "it ran longer than its wall-clock limit (--timeout)",
+    "cpu_limit": "its processes used more CPU time than allowed (--cpu)",
+    "memory_limit": "its processes used more memory than allowed (--memory)",
+    "process_limit": "it could not start another process or thread (--processes)",
+    "file_limit": "it wrote a file larger than allowed (--file-size)",
+    "output_limit": "it wrote more to stdout or stderr than is kept (--output)",
+    "spawn_error": "it could not be started",
+    "rejected": "its code was blocked, or every pool that takes its type declined it",
+    "cancelled": "somebody cancelled it",
+    "dependency": "a job it waited for ended in a way that can never satisfy --after",
+    "worker_lost": "the worker process that ran it died",
+    "host_lost": "the supervisor or the machine died while it ran",
+    "interrupted": "the supervisor was shutting down",
+    "stuck": "a process of it cannot be killed (it hangs inside the kernel)",
+}
+
+EVIDENCE: Final[dict[str, str]] = {
+    "exact": "read from the kernel, or our own decision",
+    "inferred": "concluded from how it ended and what was measured",
+    "text": "concluded from what the job itself wrote, which a job can forge",
+}
+
+
+class Code(NamedTuple):
+    """What an error code means to each kind of caller."""
+
+    exit_status: int
+    http_status: int
+    meaning: str
+
+
+CODES: Final[dict[str, Code]] = {
+    "bad_frame": Code(2, 400, "the line is not one JSON object in UTF-8"),
+    "frame_too_large": Code(2, 413, "the line is longer than 1 MiB"),
+    "frame_timeout": Code(2, 408, "the line was not complete within 5 s of its first byte"),
+    "unsupported_version": Code(2, 400, "client and daemon share no protocol number"),
+    "unknown_op": Code(2, 400, "there is no such operation"),
+    "bad_request": Code(2, 400, "a field is missing, unknown, of the wrong type or out of range"),
+    "unknown_source": Code(2, 422, "the content named by its sha256 has not been put"),
+    "not_found": Code(3, 404, "there is no such job, or it is not yours"),
+    "wrong_state": Code(4, 409, "the job's state does not allow it"),
+    "conflict": Code(4, 409, "the same request_id or unique key with other content"),
+    "stale_lease": Code(4, 409, "the lease is no longer held: the attempt has ended otherwise"),
+    "permission_denied": Code(6, 403, "your user may not do this"),
+    "above_maximum": Code(6, 422, "a limit is above the pool's maximum"),
+    "below_floor": Code(6, 422, "a limit is so low that the interpreter would hang instead of failing"),
+    "not_allowed": Code(6, 403, "the pool does not allow it"),
+    "unsupported": Code(6, 422, "this machine or this release cannot do it"),
+    "blocked": Code(6, 422, "the code check blocks this script"),
+    "queue_full": Code(8, 429, "the queue has reached its depth cap"),
+    "busy": Code(7, 503, "too many connections"),
+    "lagged": Code(7, 503, "the follower read too slowly and was dropped; resume from its cursor"),
+    "stopping": Code(5, 503, "the daemon is shutting down"),
+    "no_daemon": Code(5, 503, "no daemon answers on the socket"),
+    "storage_full": Code(7, 507, "the disk is full: nothing was stored"),
+    "outcome_unknown": Code(
+        7, 503, "the commit failed: it may or may not have happened; repeat with the same request_id"
+    ),
+    "internal": Code(7, 500, "a defect of the daemon; its log says more"),
+    "wait_timeout": Code(124, 504, "the wait timed out; the jobs go on"),
+}

@@ -1,0 +1,117 @@
+"""Encoders and decoders, built once. Requests are decoded strictly, answers tolerantly.
+
+Numbers that JSON has no word for (NaN, infinity) and lone surrogates are refused by the decoder itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from supervisor.core.errors import RequestError
+from supervisor.wire.control import ClientRequest
+from supervisor.wire.lease import WorkerRequest
+from supervisor.wire.tree import ArbiterMessage, BrokerMessage
+
+AnyRequest = ClientRequest | WorkerRequest
+
+_encoder: Final = msgspec.json.Encoder()
+_request_decoder: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)
+_arbiter_decoder: Final[msgspec.json.Decoder[ArbiterMessage]] = msgspec.json.Decoder(ArbiterMessage)
+_broker_decoder: Final[msgspec.json.Decoder[BrokerMessage]] = msgspec.json.Decoder(BrokerMessage)
+
+
+class _Head(msgspec.Struct):
+    id: int | None = None
+    op: str | None = None
+
+
+_head_decoder: Final = msgspec.json.Decoder(_Head)
+
+
+class Answer(msgspec.Struct, kw_only=True, tag_field="re", omit_defaults=True):
+    """Base of what the daemon answers; `id` is the request's, None if the request was unreadable."""
+
+    id: int | None
+
+
+class Ok(Answer, tag="ok"):
+    """The request was done; `value` is its result."""
+
+    value: Any = None
+
+
+class Item(Answer, tag="item"):
+    """One element of a stream."""
+
+    value: Any = None
+
+
+class End(Answer, tag="end"):
+    """The stream is over; `cursor` is where it ended."""
+
+    cursor: int = 0
+
+
+class Error(Answer, tag="error"):
+    """The request was not done. `code` is one of `names.CODES`; `message` says what, why and what to do."""
+
+    code: str
+    message: str
+    data: dict[str, Any] | None = None
+
+
+def encode(message: Any) -> bytes:
+    """`message` as one line with its newline."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> AnyRequest:
+    """The request of a line; raises RequestError `bad_frame`, `unknown_op` or `bad_request` naming the field."""
+    try:
+        return _request_decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise _what_is_wrong(line, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("bad_frame", f"not one JSON object in UTF-8: {error}") from None
+
+
+def request_id_of(line: bytes) -> int | None:
+    """The `id` of a line that is no valid request, so that its error can be told apart; None if there is none."""
+    try:
+        number = _head_decoder.decode(line).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return number if number is not None and 0 <= number <= 2**53 else None
+
+
+def _what_is_wrong(line: bytes, sentence: str) -> RequestError:
+    try:
+        op = _head_decoder.decode(line).op
+    except (msgspec.DecodeError, RecursionError):
+        op = ""
+    if op is None:
+        return RequestError("bad_request", "the field `op` is missing: it names the operation, see `describe`")
+    if op and op not in OPS:
+        legal = ", ".join(sorted(OPS))
+        return RequestError("unknown_op", f"there is no operation {op!r}; there are {legal}", {"op": op})
+    return RequestError("bad_request", sentence)
+
+
+def decode_from_arbiter(line: bytes) -> ArbiterMessage:
+    """A message on the broker's end of the channel."""
+    return _arbiter_decoder.decode(line)
+
+
+def decode_from_broker(line: bytes) -> BrokerMessage:
+    """A message on the arbiter's end of the channel."""
+    return _broker_decoder.decode(line)
+
+
+def _ops() -> dict[str, type]:
+    union = AnyRequest.__args__
+    return {str(struct.__struct_config__.tag): struct for struct in union}
+
+
+OPS: Final = _ops()

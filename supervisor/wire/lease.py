@@ -1,0 +1,88 @@
+"""What a worker and the broker say to each other, on the same socket and in the same frames as clients.
+
+Only a live worker of the arbiter's fleet may send these; the peer's pid decides.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from supervisor.core.job import JobSpec, Progress
+from supervisor.core.outcome import Outcome
+from supervisor.wire.control import Request
+
+LeaseId = Annotated[int, Meta(ge=1, le=2**53)]
+
+
+class Attach(Request, tag="attach"):
+    """A worker says who it is and which leases it holds: running, or ended and not yet acknowledged.
+
+    The answers are a stream of `Order`s that lasts as long as the connection.
+    """
+
+    incarnation: str
+    worker: str
+    pool: str
+    holding: tuple[LeaseId, ...] = ()
+    isolation: str = ""
+    isolation_notes: dict[str, str] = {}
+
+
+class Next(Request, tag="next"):
+    """Asks for a lease; the answer, a `Lease`, comes when there is one."""
+
+
+class Settle(Request, tag="settle"):
+    """How the attempt of a lease ended. Repeated until acknowledged; `next` asks for the next lease at once."""
+
+    lease: LeaseId
+    outcome: Outcome
+    isolation: str = ""
+    result: msgspec.Raw | None = None
+    progress: Progress | None = None
+    next: bool = False
+
+
+class Release(Request, tag="release"):
+    """Gives a lease back whose attempt never started a process: it leaves no attempt behind."""
+
+    lease: LeaseId
+
+
+class Report(Request, tag="report"):
+    """The newest progress of a running attempt."""
+
+    lease: LeaseId
+    progress: Progress
+
+
+WorkerRequest = Attach | Next | Settle | Release | Report
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of one job, given to one worker. `inline` holds base64 of the small contents by sha256."""
+
+    lease: int
+    job: int
+    attempt: int
+    name: str
+    type: str
+    queue: str
+    spec: JobSpec
+    inline: dict[str, str] = {}
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """The acknowledgement of a settle. `state` is where the job is now; `lease` the next one if there was one."""
+
+    state: str
+    lease: Lease | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker tells an attached worker: to end the attempt of a cancelled job."""
+
+    cancel: int
