@@ -16,7 +16,10 @@ MARK_VARIABLE: Final = "WORKER_SUPERVISOR_MARK"
 
 @dataclass(frozen=True)
 class BrokerContext:
-    """`listener` is bound and listening; `channel` is the broker's end of the socketpair with the arbiter."""
+    """`listener` is bound and listening; `channel` is the broker's end of the socketpair with the arbiter.
+
+    `started_at` is when the supervisor started, in monotonic seconds.
+    """
 
     settings: Settings
     paths: Paths

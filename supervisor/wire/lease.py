@@ -14,13 +14,16 @@ from supervisor.core.job import JobSpec, Progress
 from supervisor.core.outcome import Outcome
 from supervisor.wire.control import Request
 
+NULL = msgspec.Raw(b"null")
 LeaseId = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class Attach(Request, tag="attach"):
     """A worker says who it is and which leases it holds: running, or ended and not yet acknowledged.
 
-    The answers are a stream of `Order`s that lasts as long as the connection.
+    `isolation` is the level it gives jobs that ask for `auto`, `isolation_notes` say of each stronger level why not;
+    `interpreters` are versions by type, `missing` says of each absent one why. The answers are a stream of `Order`s
+    that lasts as long as the connection.
     """
 
     incarnation: str
@@ -29,6 +32,9 @@ class Attach(Request, tag="attach"):
     holding: tuple[LeaseId, ...] = ()
     isolation: str = ""
     isolation_notes: dict[str, str] = {}
+    enforced: dict[str, str] = {}
+    interpreters: dict[str, str] = {}
+    missing: dict[str, str] = {}
 
 
 class Next(Request, tag="next"):
@@ -36,12 +42,15 @@ class Next(Request, tag="next"):
 
 
 class Settle(Request, tag="settle"):
-    """How the attempt of a lease ended. Repeated until acknowledged; `next` asks for the next lease at once."""
+    """How the attempt of a lease ended. Repeated until acknowledged; `next` asks for the next lease at once.
+
+    `result` is what the job said, `null` if it said nothing.
+    """
 
     lease: LeaseId
     outcome: Outcome
     isolation: str = ""
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = NULL
     progress: Progress | None = None
     next: bool = False
 

@@ -1,0 +1,121 @@
+"""The terminal: data on stdout, talk on stderr, bytes as they are, and nothing hostile in anything else.
+
+It writes to the descriptors itself, at once and whole, so that no buffer holds output back and none is left to fail
+at exit. It never reads.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+STDOUT, STDERR = 1, 2
+_COLORS = {
+    "running": "36",
+    "busy": "36",
+    "completed": "32",
+    "healthy": "32",
+    "failed": "31",
+    "parked": "31",
+    "degraded": "31",
+    "cancelled": "33",
+    "backoff": "33",
+    "stopping": "33",
+    "draining": "33",
+    "scheduled": "2",
+    "idle": "2",
+    "starting": "2",
+}
+
+
+class Console:
+    """How to say things: `json` and `quiet` as asked for, colours only where stdout is a terminal that shows them."""
+
+    def __init__(self, json: bool = False, quiet: bool = False, color: bool = True) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.out_is_terminal = _is_terminal(STDOUT)
+        self.err_is_terminal = _is_terminal(STDERR)
+        self._color = (
+            color and self.out_is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        )
+        self._last_byte = b"\n"
+
+    def write(self, fd: int, data: bytes) -> None:
+        """All of `data` to the descriptor, unchanged."""
+        if data and (fd == STDERR or (self.out_is_terminal and self.err_is_terminal)):
+            self._last_byte = data[-1:]
+        write_all(fd, data)
+
+    def print(self, text: str) -> None:
+        """One line of data. What comes from elsewhere must have been through `escape`."""
+        self.write(STDOUT, text.encode(errors="backslashreplace") + b"\n")
+
+    def print_json(self, value: Any) -> None:
+        """`value` as one line of JSON; ASCII, so that nothing in it can act on a terminal."""
+        import json
+
+        self.print(json.dumps(value, separators=(",", ":")))
+
+    def say(self, text: str) -> None:
+        """Talk: a line on stderr, unless quiet."""
+        if not self.quiet:
+            self.complain(text)
+
+    def complain(self, text: str) -> None:
+        """One to three lines on stderr with our name; begins a line of its own after a job's output."""
+        lines = [f"workerctl: {escape(line)}\n" for line in text.split("\n", 2)]
+        start = "" if self._last_byte == b"\n" else "\n"
+        self.write(STDERR, (start + "".join(lines)).encode(errors="backslashreplace"))
+
+    def paint(self, state: str, text: str | None = None) -> str:
+        """`text` (else the state itself) in the colour of `state`."""
+        shown = state if text is None else text
+        color = _COLORS.get(state) if self._color else None
+        return f"\x1b[{color}m{shown}\x1b[0m" if color else shown
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None where lines need not be cut."""
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns) > 0:
+            return int(columns)
+        if not self.out_is_terminal:
+            return None
+        try:
+            return os.get_terminal_size(STDOUT).columns or None
+        except OSError:
+            return None
+
+
+def escape(text: object) -> str:
+    """`text` with everything that is not a visible character written out: a name cannot move the cursor."""
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(char if char.isprintable() else _escaped(char) for char in shown)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", errors="surrogatepass").decode()
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of `data`, also to a pipe that somebody made non-blocking."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False

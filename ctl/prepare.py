@@ -1,0 +1,140 @@
+"""A submit made ready: its content read and hashed, its options checked, its request id made."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+from ctl.blob import blob_of_bytes, blob_of_file, blob_of_stream
+from ctl.errors import WorkerctlError, invalid
+from ctl.job import Submitted
+from ctl.script import Script, from_text, inline_text, read_script
+from ctl.submission import submit_fields
+from ctl.upload import put
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+    from ctl.blob import Blob
+    from ctl.session import Session
+
+
+class Prepared:
+    """The fields of one submit, and the blobs that have to be there before it."""
+
+    def __init__(self, fields: dict[str, Any], blobs: list[Blob], warnings: list[str]) -> None:
+        self.fields = fields
+        self._blobs = blobs
+        self._warnings = warnings
+
+    def put(self, session: Session) -> None:
+        """Sends the blobs."""
+        for blob in self._blobs:
+            put(session, blob)
+
+    def send(self, session: Session) -> Submitted:
+        """Sends all of it; returns when the job is durable."""
+        self.put(session)
+        try:
+            value = session.call("submit", self.fields)
+        except WorkerctlError as error:
+            if error.code != "unknown_source" or not self._blobs:
+                raise
+            # It was thrown away between the two, as content that no job refers to.
+            self.put(session)
+            value = session.call("submit", self.fields)
+        return submitted(value, self._warnings)
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        for blob in self._blobs:
+            blob.close()
+
+
+@contextmanager
+def prepare(file: str | os.PathLike[str] | None, options: Mapping[str, Any]) -> Iterator[Prepared]:
+    """The submit of `file` with `options`; raises InvalidRequest."""
+    request = _prepared(file, dict(options))
+    try:
+        yield request
+    finally:
+        request.close()
+
+
+def prepare_all(session: Session, jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The fields of each submit, all content put; raises InvalidRequest naming which one."""
+    requests: list[dict[str, Any]] = []
+    for number, job in enumerate(jobs):
+        options = dict(job)
+        try:
+            with prepare(options.pop("file", None), options) as request:
+                request.put(session)
+                requests.append(request.fields)
+        except WorkerctlError as error:
+            error.message = f"job {number} of the list: {error.message}"
+            error.args = (error.message,)
+            raise
+    return requests
+
+
+def submitted(value: dict[str, Any], warnings: Iterable[str] = ()) -> Submitted:
+    """What a submit was answered with."""
+    return Submitted(value["job"], bool(value.get("created", True)), [*warnings, *value.get("warnings", ())])
+
+
+def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> Prepared:
+    source = options.pop("source", None)
+    name = options.pop("name", None)
+    main = options.pop("main", None)
+    files = [os.fspath(path) for path in options.pop("files", None) or ()]
+    stdin, stdin_file = options.pop("stdin", None), options.pop("stdin_file", None)
+    request_id = options.pop("request_id", None) or os.urandom(16).hex()
+    asked = submit_fields(options)
+    script = _script(file, source, main, files)
+    blobs = [place.blob for place in script.places]
+    fields: dict[str, Any] = {"request_id": request_id, **script.fields}
+    if script.places:
+        fields["contents"] = [place.reference for place in script.places]
+    input_blob = _input(file, stdin, stdin_file)
+    if input_blob is not None:
+        text = inline_text(input_blob)
+        if text is not None:
+            fields["stdin"] = text
+            input_blob.close()
+        else:
+            fields["stdin_sha256"] = input_blob.sha256
+            blobs.append(input_blob)
+    fields.update(asked)
+    if name is not None:
+        fields["name"] = name
+    return Prepared(fields, blobs, script.warnings)
+
+
+def _script(file: str | os.PathLike[str] | None, source: str | None, main: str | None, files: list[str]) -> Script:
+    if (file is None) == (source is None):
+        raise invalid("give a script: either a file, or its text as `source`")
+    if file is not None:
+        return read_script(os.fspath(file), main, files)
+    assert source is not None
+    script = from_text(source, main or "script", files)
+    if not source.startswith("#!") and main is None:
+        script.fields["type"] = "node"
+    return script
+
+
+def _input(file: object, stdin: str | bytes | None, stdin_file: str | os.PathLike[str] | None) -> Blob | None:
+    if stdin is not None and stdin_file is not None:
+        raise invalid("give `stdin` or `stdin_file`, not both")
+    if stdin is not None:
+        return blob_of_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
+    if stdin_file is None:
+        return None
+    if os.fspath(stdin_file) != "-":
+        return blob_of_file(os.fspath(stdin_file))
+    if file == "-":
+        raise invalid("--stdin -: standard input is the script already")
+    import sys
+
+    return blob_of_stream(sys.stdin.buffer, "standard input")

@@ -1,0 +1,203 @@
+"""What a job is made of: the script's text, or blobs with their places in the job's folder.
+
+A small UTF-8 file goes inside the submit; everything else, and every script that is executable or has company, is
+`put` first. Reads files, sends nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+
+from ctl.blob import Blob, blob_of_bytes, blob_of_file, blob_of_stream
+from ctl.errors import invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+INLINE_BYTES = 256 << 10
+_INLINE_JSON_BYTES = 384 << 10
+"""Two texts of this size, escaped, fit into one line together with arguments and environment."""
+DEFAULT_MAINS = ("index.js", "main.py", "main.sh")
+_NODE_ENDINGS = ("", ".js", ".cjs", ".mjs", "/index.js")
+
+
+class Place:
+    """A blob, where it goes in the job's folder, and what it is: a file, or a tar unpacked there."""
+
+    def __init__(self, blob: Blob, path: str, mode: int = 0o644, kind: str = "file") -> None:
+        self.blob = blob
+        self.path = path
+        self.mode = mode
+        self.kind = kind
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The request's reference to it."""
+        return {"sha256": self.blob.sha256, "path": self.path, "mode": self.mode, "kind": self.kind}
+
+
+class Script:
+    """`fields` of the submit, and the `places` to put before it."""
+
+    def __init__(self, fields: dict[str, Any], places: list[Place], warnings: list[str] | None = None) -> None:
+        self.fields = fields
+        self.places = places
+        self.warnings = warnings or []
+
+
+def read_script(path: str, main: str | None = None, files: Iterable[str] = ()) -> Script:
+    """The job's content for `path`: a file, a folder, or `-` for standard input. Raises InvalidRequest."""
+    files = list(files)
+    if path == "-":
+        return _from_stdin(main, files)
+    if os.path.isdir(path):
+        return _from_folder(path, main, files)
+    if main is not None:
+        raise invalid(f"--main names the script inside a folder, but {path} is not a folder")
+    blob = blob_of_file(path)
+    name = os.path.basename(path)
+    return _single(blob, name, os.path.dirname(path), files, executable=bool(_mode(path) & stat.S_IXUSR))
+
+
+def from_text(source: str, name: str, files: Iterable[str] = ()) -> Script:
+    """The job's content for a script that is already in memory; `files` are relative to the current folder."""
+    return _single(blob_of_bytes(source.encode()), name, "", list(files), executable=False)
+
+
+def inline_text(blob: Blob) -> str | None:
+    """The blob as text if it may go inside a request, else None."""
+    if blob.size > INLINE_BYTES:
+        return None
+    try:
+        text = blob.read().decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(json.dumps(text, ensure_ascii=False).encode()) <= _INLINE_JSON_BYTES else None
+
+
+def _from_stdin(main: str | None, files: list[str]) -> Script:
+    if main is not None:
+        raise invalid("--main names the script inside a folder, but the script is read from standard input")
+    blob = blob_of_stream(sys.stdin.buffer, "standard input")
+    script = _single(blob, "stdin", "", files, executable=False)
+    if blob_head(script) != b"#!":
+        script.fields["type"] = "node"
+    return script
+
+
+def blob_head(script: Script) -> bytes:
+    """The first two bytes of a single-file script."""
+    if "source" in script.fields:
+        return str(script.fields["source"])[:2].encode()
+    return script.places[0].blob.read(0, 2)
+
+
+def _single(blob: Blob, name: str, folder: str, files: list[str], executable: bool) -> Script:
+    text = None if executable or files else inline_text(blob)
+    label = _label(name)
+    if text is not None:
+        blob.close()
+        return Script({"name": label, "source": text}, [])
+    places = [Place(blob, name, 0o755 if executable else 0o644)]
+    warnings: list[str] = []
+    for path in files:
+        places.append(_beside(path, folder, warnings))
+    taken: set[str] = set()
+    for place in places:
+        if place.path in taken:
+            raise invalid(f"{place.path} is given twice")
+        taken.add(place.path)
+    return Script({"name": label, "main": name}, places, warnings)
+
+
+def _beside(path: str, folder: str, warnings: list[str]) -> Place:
+    """A `--file`: its place is its path relative to the script's folder."""
+    home = os.path.abspath(folder or ".")
+    relative = os.path.relpath(os.path.abspath(path), home)
+    if relative == ".." or relative.startswith("../"):
+        raise invalid(
+            f"--file {path} lies outside of the script's folder {home}\n"
+            "a job sees its files by their path relative to its script: copy or link it there, or submit a folder"
+        )
+    if os.path.isdir(path):
+        blob = _packed(path, warnings)
+        return Place(blob, relative, kind="tar")
+    return Place(blob_of_file(path), relative, 0o755 if _mode(path) & stat.S_IXUSR else 0o644)
+
+
+def _from_folder(folder: str, main: str | None, files: list[str]) -> Script:
+    if files:
+        raise invalid(f"--file is for single scripts; {folder} is a folder and is taken whole: put the files into it")
+    name = os.path.basename(os.path.abspath(folder)) or "folder"
+    chosen = _main_of(folder, main)
+    warnings: list[str] = []
+    blob = _packed(folder, warnings)
+    return Script({"name": _label(name), "main": chosen}, [Place(blob, ".", kind="tar")], warnings)
+
+
+def _packed(folder: str, warnings: list[str]) -> Blob:
+    from ctl.tarball import pack
+
+    blob, skipped = pack(folder)
+    warnings.extend(f"{os.path.join(folder, path)} is neither file, folder nor link: left out" for path in skipped)
+    return blob
+
+
+def _main_of(folder: str, main: str | None) -> str:
+    if main is not None:
+        chosen = _inside(folder, main, ("",))
+        if chosen is None:
+            raise invalid(f"--main {main}: there is no such file in {folder}; give its path inside the folder")
+        return chosen
+    package = os.path.join(folder, "package.json")
+    if os.path.isfile(package):
+        wanted = _package_main(package)
+        if wanted is not None:
+            chosen = _inside(folder, wanted, _NODE_ENDINGS)
+            if chosen is None:
+                raise invalid(f'{package} says "main": {wanted!r}, but there is no such file; name one with --main')
+            return chosen
+    for name in DEFAULT_MAINS:
+        if os.path.isfile(os.path.join(folder, name)):
+            return name
+    raise invalid(
+        f'nothing says which script of {folder} to run: name it with --main, or with "main" in package.json, or '
+        f"call it {', '.join(DEFAULT_MAINS[:-1])} or {DEFAULT_MAINS[-1]}"
+    )
+
+
+def _package_main(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            package = json.load(file)
+    except (OSError, ValueError) as error:
+        raise invalid(f"{path} cannot be read ({error}); cure it, or name the script with --main") from None
+    main = package.get("main") if isinstance(package, dict) else None
+    return main if isinstance(main, str) and main else None
+
+
+def _inside(folder: str, path: str, endings: tuple[str, ...]) -> str | None:
+    """`path` with one of the endings, relative to `folder`, if that is a file in it."""
+    base = os.path.normpath(path)
+    if os.path.isabs(base) or base == ".." or base.startswith("../"):
+        return None
+    for ending in endings:
+        candidate = os.path.normpath(base + ending)
+        if os.path.isfile(os.path.join(folder, candidate)):
+            return candidate
+    return None
+
+
+def _label(name: str) -> str:
+    """A name that can be sent and shown: at most 255 characters of UTF-8."""
+    return os.fsencode(name).decode(errors="replace")[:255]
+
+
+def _mode(path: str) -> int:
+    seen = os.stat(path)
+    return seen.st_mode if stat.S_ISREG(seen.st_mode) else 0

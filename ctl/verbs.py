@@ -1,0 +1,20 @@
+"""The verbs of the command and what each does, in the order of the help. The module of a verb is loaded by name."""
+
+VERBS: dict[str, str] = {
+    "submit": "queue a script; prints the id of its job",
+    "run": "queue a script, show its output, exit with its exit code",
+    "status": "the daemon at a glance, or jobs",
+    "list": "jobs, newest first",
+    "show": "all there is to know about a job",
+    "logs": "what a job printed",
+    "follow": "watch a job until it is final",
+    "result": "the value that a job gave as its result",
+    "wait": "block until jobs are final",
+    "cancel": "end jobs, or take them out of the queue",
+    "retry": "queue finished jobs again",
+    "stop": "stop the daemon",
+    "health": "whether the daemon is well",
+    "completion": "print the completion script for a shell",
+}
+TAKES_JOBS = frozenset({"status", "show", "logs", "follow", "result", "wait", "cancel", "retry"})
+TAKES_SCRIPT = frozenset({"submit", "run"})

@@ -1,0 +1,166 @@
+"""The one broker: started, restarted, and given up when it cannot work. The workers live on meanwhile.
+
+A start counts as failed when it never became ready, or died within a second of it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from loguru import logger
+
+from supervisor.arbiter.broker_link import BrokerLink
+from supervisor.arbiter.fleet import WorkerFleet
+from supervisor.arbiter.loop import Loop
+from supervisor.arbiter.reap import Child, Exit, reap
+from supervisor.core.errors import EXIT_OK, EXIT_SCHEMA, EXIT_SETTINGS, EXIT_STORAGE
+from supervisor.core.fleet import after_broker_death
+from supervisor.scoreboard import Slot
+from supervisor.wire.tree import Acked, BrokerMessage, Exited, Ready, StopRequest
+
+_READY_LIFE_S: Final = 1.0
+_MEANINGFUL_EXITS: Final = (EXIT_SETTINGS, EXIT_STORAGE, EXIT_SCHEMA)
+
+
+@dataclass(frozen=True)
+class Hears:
+    """What the rest of the arbiter does about the broker's news.
+
+    `over(exit_status, sentence)`: there will be no broker any more; 0 and no sentence after it closed as it was told.
+    """
+
+    ready: Callable[[], None]
+    acked: Callable[[], None]
+    stop_requested: Callable[[], None]
+    over: Callable[[int, str], None]
+
+
+class Broker:
+    """The broker's life through all its incarnations."""
+
+    def __init__(
+        self, loop: Loop, fleet: WorkerFleet, fork: Callable[[BrokerLink], Child], scoreboard: Slot, hears: Hears
+    ) -> None:
+        self.child: Child | None = None
+        self.is_over = False
+        self._loop = loop
+        self._fleet = fleet
+        self._fork = fork
+        self._scoreboard = scoreboard
+        self._hears = hears
+        self._link: BrokerLink | None = None
+        self._ready_at_s: float | None = None
+        self._failed_starts = 0
+        self._restarts_left: int | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Forks one, and tells it the fleet and every exit that is not durable yet."""
+        if self.is_over:
+            return
+        self._ready_at_s = None
+        self._scoreboard.reset()
+        link = BrokerLink(self._loop, self._fleet.message, self._hear, self._kill_for_nonsense)
+        try:
+            self.child = self._fork(link)
+        except OSError as error:
+            link.dispose()
+            self._come_back(None, f"it could not be forked: {error.strerror}")
+            return
+        self._link = link
+        self._loop.watch(self.child.pidfd, self._look)
+        link.begin()
+        for exited in self._fleet.unacked.values():
+            link.tell_exit(exited)
+        if self._fleet.draining:
+            link.drain()
+        if self._closing:
+            link.close_down()
+
+    def fleet_changed(self) -> None:
+        """Passes the newest fleet on."""
+        if self._link is not None:
+            self._link.fleet_changed()
+
+    def tell_exit(self, exited: Exited) -> None:
+        """Passes a worker's end on."""
+        if self._link is not None:
+            self._link.tell_exit(exited)
+
+    def drain(self) -> None:
+        """No more leases; from now on a dead broker is restarted once, at once, only to record what is left."""
+        self._restarts_left = 1
+        if self._link is not None:
+            self._link.drain()
+
+    def close_down(self) -> None:
+        """The broker is to finish and exit; `over` follows."""
+        self._closing = True
+        if self._link is not None:
+            self._link.close_down()
+
+    def kill(self) -> None:
+        """SIGKILL for the broker of this moment."""
+        if self.child is not None:
+            self.child.send(signal.SIGKILL)
+
+    def _hear(self, message: BrokerMessage) -> None:
+        match message:
+            case Ready():
+                self._ready_at_s = self._loop.now_s()
+                self._hears.ready()
+            case Acked(incarnation=incarnation):
+                self._fleet.acked(incarnation)
+                self._hears.acked()
+            case StopRequest():
+                self._hears.stop_requested()
+
+    def _kill_for_nonsense(self, what: str) -> None:
+        logger.error("the broker said something that makes no sense ({}): it is killed and started again", what)
+        self.kill()
+
+    def _look(self) -> None:
+        if self.child is None or (ended := reap(self.child)) is None:
+            return
+        self._loop.unwatch(self.child.pidfd)
+        self.child.close()
+        self.child = None
+        link, self._link = self._link, None
+        if link is not None:
+            link.dispose()
+        words = self._scoreboard.last_words
+        self._come_back(ended, ended.cause + (f": {words}" if words else ""))
+
+    def _come_back(self, ended: Exit | None, cause: str) -> None:
+        if self._closing and ended is not None and ended.code == 0:
+            self._end(0, "")
+            return
+        failed = self._ready_at_s is None or self._loop.now_s() - self._ready_at_s < _READY_LIFE_S
+        self._failed_starts = self._failed_starts + 1 if failed else 0
+        delay_s = self._delay_s(ended)
+        if delay_s is None:
+            self._end(self._exit_status(ended), f"the broker {cause}")
+            return
+        logger.warning("the broker {}; the next starts in {:g} s, the workers go on", cause, delay_s)
+        self._loop.later(delay_s, self.start)
+
+    def _delay_s(self, ended: Exit | None) -> float | None:
+        if self._closing or (ended is not None and ended.code == EXIT_SCHEMA):
+            return None
+        if self._restarts_left is None:
+            return after_broker_death(self._failed_starts)
+        self._restarts_left -= 1
+        return 0.0 if self._restarts_left >= 0 else None
+
+    def _exit_status(self, ended: Exit | None) -> int:
+        if ended is not None and ended.code in _MEANINGFUL_EXITS:
+            return ended.code
+        # Told to close, it had already made everything durable.
+        return EXIT_OK if self._closing else EXIT_STORAGE
+
+    def _end(self, exit_status: int, sentence: str) -> None:
+        self.is_over = True
+        self._hears.over(exit_status, sentence)

@@ -1,0 +1,208 @@
+"""What a submit must fulfil: words, paths, contents, time, network, isolation. Each check raises RequestError."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from supervisor.broker.service import Service
+from supervisor.config import Pool
+from supervisor.core.errors import RequestError
+from supervisor.core.job import INLINE_BYTES, MAX_ARGS_ENV_BYTES, Content
+from supervisor.core.retry import Backoff
+from supervisor.runtime.classify import SCRIPT_TYPES, STRIPS_TYPES_FROM, is_typescript, script_type
+from supervisor.spool import Spool
+from supervisor.wire.control import Submit
+
+MAX_PARAMS_BYTES: Final = 256 << 10
+MAX_DUE_US: Final = 253_402_300_799_000_000
+RESERVED_ENV: Final = frozenset({"NODE_CHANNEL_FD", "WORKER_SUPERVISOR_MARK"})
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to run. `inline` holds the contents that came with the request, by sha256."""
+
+    name: str
+    type: str
+    main: str | None
+    contents: tuple[Content, ...]
+    stdin: Content | None
+    inline: dict[str, bytes]
+
+
+def script_of(request: Submit, spool: Spool) -> Script:
+    """The script of a submit, with its type decided."""
+    inline: dict[str, bytes] = {}
+    contents = tuple(_put_contents(request, spool))
+    main = request.main
+    head = b""
+    if request.source is not None:
+        if main is not None:
+            raise _bad("`main` goes with `contents`; the name of a `source` is `name`")
+        head = request.source.encode()
+        main = _file_name(request.name)
+        contents = (_inline(main, head, inline, executable=True), *contents)
+    elif main is not None:
+        _check_path(main, "main")
+    _check_paths(contents)
+    name = request.name or (main.rpartition("/")[2] if main else None)
+    job_type = request.type or script_type(main or "", head)
+    if job_type is None:
+        raise _bad(
+            f"nothing tells how to run {name!r}: name it .js, .mjs, .cjs, .ts, .py or .sh, begin it with #!, "
+            f"or give `type` ({', '.join(sorted(SCRIPT_TYPES))})"
+        )
+    if job_type in SCRIPT_TYPES and main is None:
+        raise _bad("a script needs `source`, or `contents` that were put and `main`")
+    stdin = _stdin(request, spool, inline)
+    return Script(name=name or job_type, type=job_type, main=main, contents=contents, stdin=stdin, inline=inline)
+
+
+def check_words(request: Submit) -> None:
+    """Arguments and environment must be such that a process can be given them."""
+    for argument in request.args:
+        if "\0" in argument:
+            raise _bad("`args`: an argument may not contain a NUL character")
+    for key, value in request.env.items():
+        if not key or "=" in key or "\0" in key or "\0" in value:
+            raise _bad(f"`env`: {key!r} is no usable variable: names have no '=' and are not empty, no NUL anywhere")
+        if key.startswith("JOB_") or key in RESERVED_ENV:
+            raise _bad(f"`env`: {key} is set by the daemon; names beginning with JOB_ are its own")
+    size = sum(len(word.encode()) + 1 for word in (*request.args, *request.env, *request.env.values()))
+    if size > MAX_ARGS_ENV_BYTES:
+        raise _bad(f"`args` and `env` have {size} bytes together; the maximum is {MAX_ARGS_ENV_BYTES}")
+    if len(bytes(request.params)) > MAX_PARAMS_BYTES:
+        raise _bad(f"`params` may have {MAX_PARAMS_BYTES >> 10} KiB at most")
+
+
+def check_backoff(backoff: Backoff) -> None:
+    """The numbers of a backoff must be able to make a delay."""
+    if not (0 <= backoff.base_s <= 1e9 and 1 <= backoff.factor <= 1000 and 0 <= backoff.cap_s <= 1e9):
+        raise _bad("`backoff`: base_s and cap_s are 0 … 1e9 seconds, factor is 1 … 1000")
+
+
+def check_interpreter(service: Service, script: Script, pool: Pool) -> None:
+    """What the workers of the pool already know to be missing is refused now, not when it runs."""
+    for seat in service.leases.seats().values():
+        if seat.attach.pool != pool.name:
+            continue
+        if script.type in seat.attach.missing:
+            raise RequestError("unsupported", seat.attach.missing[script.type], {"type": script.type})
+        if script.type == "node" and script.main is not None and is_typescript(script.main):
+            _check_typescript(seat.attach.interpreters.get("node", ""))
+
+
+def _check_typescript(node: str) -> None:
+    version = node.partition(" ")[0]
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    if numbers and numbers < STRIPS_TYPES_FROM:
+        needed = ".".join(str(part) for part in STRIPS_TYPES_FROM)
+        raise RequestError("unsupported", f"Node {version} cannot run TypeScript: it takes Node {needed} or newer")
+
+
+def network_of(request: Submit, pool: Pool) -> bool:
+    """Whether the job has the host's network; refuses what the pool does not allow."""
+    if request.network and pool.network == "never":
+        raise RequestError(
+            "not_allowed", f"pool {pool.name} gives no job the network (setting pools.{pool.name}.network)"
+        )
+    return pool.network == "always" if request.network is None else request.network
+
+
+def isolation_of(service: Service, request: Submit, pool: Pool) -> str:
+    """The level the job asks for, if the pool allows it and the machine has it."""
+    asked = request.isolation
+    if asked is None or asked == pool.isolation:
+        return pool.isolation
+    if asked not in ("auto", "namespace", "plain"):
+        raise _bad(f"`isolation`: there is no level {asked!r}; there are auto, namespace, plain")
+    if pool.isolation != "auto":
+        raise RequestError(
+            "not_allowed",
+            f"pool {pool.name} runs every job at {pool.isolation} (setting pools.{pool.name}.isolation)",
+        )
+    for seat in service.leases.seats().values():
+        if seat.attach.pool == pool.name and asked in seat.attach.isolation_notes:
+            raise RequestError(
+                "unsupported", f"isolation {asked} cannot be had here: {seat.attach.isolation_notes[asked]}"
+            )
+    return asked
+
+
+def due_us(request: Submit, now_us: int) -> int | None:
+    """When the job is due, in microseconds of the wall clock; None for now."""
+    if request.delay_s is not None and request.due_at is not None:
+        raise _bad("`delay_s` and `due_at` exclude each other")
+    if request.delay_s is not None:
+        return now_us + int(request.delay_s * 1e6) if request.delay_s > 0 else None
+    if request.due_at is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(request.due_at)
+        due = int(moment.timestamp() * 1e6)
+    except (ValueError, OverflowError, OSError):
+        raise _bad(f"`due_at`: {request.due_at!r} is no ISO 8601 date and time such as 2026-01-02T03:04:05Z") from None
+    if not 0 <= due <= MAX_DUE_US:
+        raise _bad(f"`due_at`: {request.due_at!r} is out of range")
+    return due if due > now_us else None
+
+
+def _bad(message: str) -> RequestError:
+    return RequestError("bad_request", message)
+
+
+def _file_name(name: str | None) -> str:
+    """What the main file is called in the job's folder: its own name, without the folder it came from."""
+    plain = (name or "script").replace("\0", "").rpartition("/")[2]
+    return plain if plain not in ("", ".", "..") and len(plain.encode()) <= 255 else "script"
+
+
+def _inline(path: str, data: bytes, inline: dict[str, bytes], *, executable: bool = False) -> Content:
+    if len(data) > INLINE_BYTES:
+        raise _bad(f"inline content may have {INLINE_BYTES >> 10} KiB at most; `put` larger ones")
+    sha256 = hashlib.sha256(data).hexdigest()
+    inline[sha256] = data
+    return Content(path=path, sha256=sha256, size=len(data), mode=0o755 if executable else 0o644)
+
+
+def _put_contents(request: Submit, spool: Spool) -> list[Content]:
+    contents = []
+    for ref in request.contents:
+        size = spool.size(ref.sha256)
+        if size is None:
+            raise RequestError("unknown_source", f"no content {ref.sha256} has been put", {"sha256": ref.sha256})
+        contents.append(Content(path=ref.path, sha256=ref.sha256, size=size, mode=ref.mode, kind=ref.kind))
+    return contents
+
+
+def _stdin(request: Submit, spool: Spool, inline: dict[str, bytes]) -> Content | None:
+    if request.stdin is not None and request.stdin_sha256 is not None:
+        raise _bad("`stdin` and `stdin_sha256` exclude each other")
+    if request.stdin is not None:
+        return _inline("stdin", request.stdin.encode(), inline)
+    if request.stdin_sha256 is None:
+        return None
+    size = spool.size(request.stdin_sha256)
+    if size is None:
+        raise RequestError("unknown_source", f"no content {request.stdin_sha256} has been put")
+    return Content(path="stdin", sha256=request.stdin_sha256, size=size)
+
+
+def _check_paths(contents: tuple[Content, ...]) -> None:
+    seen: set[str] = set()
+    for content in contents:
+        if content.kind == "tar" and content.path == ".":
+            continue
+        _check_path(content.path, "contents")
+        if content.path in seen:
+            raise _bad(f"`contents`: {content.path!r} is there twice")
+        seen.add(content.path)
+
+
+def _check_path(path: str, field: str) -> None:
+    parts = path.split("/")
+    if "\0" in path or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts):
+        raise _bad(f"`{field}`: {path!r} must be a plain relative path inside the job's folder, without . or ..")

@@ -1,0 +1,133 @@
+"""Group commit: one thread that owns the writing connection, and one transaction for all that has arrived.
+
+A call's answer is given only after the COMMIT that holds it. Calls run in the order in which they were asked for.
+When a commit fails, nobody is told "failed": the outcome is unknown, and the process ends so that a new one looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from supervisor.core.errors import RequestError, StorageError
+from supervisor.store import Event, Tx, Writer, checkpoint, run_batch
+
+T = TypeVar("T")
+MAX_BATCH: Final = 512
+IDLE_CHECKPOINT_S: Final = 1.0
+
+_Job = tuple[Callable[[Tx], Any], "asyncio.Future[Any]"]
+
+
+def wall_us() -> int:
+    """The wall clock, in microseconds."""
+    return time.time_ns() // 1000
+
+
+class Committer:
+    """Runs calls on the writing connection. `on_events` gets each batch's events, in the loop, before the answers.
+
+    `connect` opens the connection in the one thread that will ever use it.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Writer],
+        on_events: Callable[[Sequence[Event]], None],
+        on_failure: Callable[[StorageError], None],
+    ) -> None:
+        self._connect = connect
+        self._connection: Writer
+        self._on_events = on_events
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._connected: asyncio.Future[None] = self._loop.create_future()
+        self._calls: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    async def connected(self) -> None:
+        """Returns when the database is open; raises what keeps it from being opened."""
+        await self._connected
+
+    def run(self, call: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Puts `call` into the next transaction; the future has its result once that is durable."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._calls.put((call, future))
+        return future
+
+    async def close(self) -> None:
+        """Finishes what was asked for, folds the log into the database and closes the connection."""
+        self._calls.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        try:
+            self._connection = self._connect()
+        except Exception as error:
+            self._loop.call_soon_threadsafe(self._connected.set_exception, error)
+            return
+        self._loop.call_soon_threadsafe(self._connected.set_result, None)
+        try:
+            self._serve()
+        except StorageError as error:
+            self._loop.call_soon_threadsafe(self._on_failure, error)
+
+    def _serve(self) -> None:
+        dirty = False
+        while True:
+            batch, last = self._next_batch(wait_s=IDLE_CHECKPOINT_S if dirty else None)
+            if batch:
+                self._commit(batch)
+                dirty = True
+                checkpoint(self._connection, idle=False)
+            elif dirty:
+                checkpoint(self._connection, idle=True)
+                dirty = False
+            if last:
+                self._connection.close()
+                return
+
+    def _next_batch(self, wait_s: float | None) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        try:
+            call = self._calls.get(timeout=wait_s)
+            while True:
+                if call is None:
+                    return batch, True
+                batch.append(call)
+                if len(batch) >= MAX_BATCH:
+                    return batch, False
+                call = self._calls.get_nowait()
+        except queue.Empty:
+            return batch, False
+
+    def _commit(self, batch: Sequence[_Job]) -> None:
+        try:
+            results, events = run_batch(self._connection, wall_us(), [call for call, _ in batch])
+        except StorageError as error:
+            unknown = RequestError("outcome_unknown", f"the commit failed, it may or may not have happened: {error}")
+            self._tell(batch, [unknown] * len(batch), [])
+            raise
+        self._tell(batch, results, events)
+
+    def _tell(self, batch: Sequence[_Job], results: Sequence[Any], events: Sequence[Event]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._answer, batch, results, events)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    def _answer(self, batch: Sequence[_Job], results: Sequence[Any], events: Sequence[Event]) -> None:
+        if events:
+            self._on_events(events)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

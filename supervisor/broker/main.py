@@ -1,0 +1,165 @@
+"""The broker's life: open the database, learn who lives, lose what is lost, serve, close.
+
+Order matters: no lease is granted before the arbiter's fleet is known and the attempts of dead workers are settled.
+A storage error ends the process without another acknowledgement; the arbiter starts a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from functools import partial
+
+from loguru import logger
+from setproctitle import setproctitle
+
+from supervisor import log
+from supervisor.broker.commit import Committer
+from supervisor.broker.feed import Feed
+from supervisor.broker.fleet import BACKLOG_TURNS, ArbiterLink, FleetView, Handlers
+from supervisor.broker.leases import Leases
+from supervisor.broker.reconcile import lost_incarnations
+from supervisor.broker.server import Server
+from supervisor.broker.service import Service
+from supervisor.broker.ticker import Ticker
+from supervisor.child import BrokerContext
+from supervisor.core.errors import StorageError
+from supervisor.core.names import QUEUED, SCHEDULED
+from supervisor.spool import Spool
+from supervisor.store import Event, LossReason, lose, open_reader, open_writer, running_incarnations
+from supervisor.wire.tree import Exited, Fleet, Ready, StopRequest
+
+
+def run(context: BrokerContext) -> int:
+    """The life of a broker process; returns its exit status, or raises what ends it."""
+    log.configure("broker", context.settings.log)
+    setproctitle("worker-supervisor: broker")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return asyncio.run(_Broker(context).live())
+
+
+class _Broker:
+    def __init__(self, context: BrokerContext) -> None:
+        self._context = context
+        self._fleet = FleetView()
+        self._fleet_known = asyncio.Event()
+        self._done: asyncio.Future[None]
+        self._server: Server
+
+    async def live(self) -> int:
+        context = self._context
+        self._done = asyncio.get_running_loop().create_future()
+        self._feed = Feed()
+        self._committer = Committer(
+            lambda: open_writer(context.paths.database), self._on_events, self._on_storage_failure
+        )
+        await self._committer.connected()
+        self._reader = open_reader(context.paths.database)
+        self._leases = Leases(context.settings, self._committer)
+        self._ticker = Ticker(self._committer, self._reader)
+        self._link = ArbiterLink(
+            context.channel, Handlers(self._on_fleet, self._on_exited, self._on_drain, self._on_close)
+        )
+        listening = asyncio.ensure_future(self._link.listen())
+        await self._fleet_known.wait()
+        await self._lose_the_dead()
+        await self._serve()
+        ticking = asyncio.ensure_future(self._ticker.run())
+        self._link.say(Ready())
+        logger.info("ready on {}", context.paths.socket)
+        await self._first_end(listening, ticking)
+        ticking.cancel()
+        return await self._close()
+
+    async def _serve(self) -> None:
+        context = self._context
+        service = Service(
+            settings=context.settings,
+            paths=context.paths,
+            reader=self._reader,
+            committer=self._committer,
+            feed=self._feed,
+            leases=self._leases,
+            fleet=self._fleet,
+            spool=Spool(context.paths),
+            request_stop=lambda: self._link.say(StopRequest()),
+            started_at=context.started_at,
+        )
+        self._server = Server(service)
+        self._listening = await self._server.serve(context.listener)
+
+    async def _first_end(self, *tasks: asyncio.Future[None]) -> None:
+        """Until we are told to close, or a part that must live has ended."""
+        done, _ = await asyncio.wait((self._done, *tasks), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def _close(self) -> int:
+        self._listening.close()
+        for session in self._server.sessions():
+            session.close()
+        await self._committer.close()
+        self._reader.close()
+        logger.info("stopped")
+        return 0
+
+    # What the arbiter says
+
+    def _on_fleet(self, fleet: Fleet) -> None:
+        self._fleet.newest = fleet
+        self._fleet_known.set()
+        if fleet.draining:
+            self._on_drain()
+
+    def _on_drain(self) -> None:
+        self._leases.desk.close()
+
+    def _on_close(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    async def _on_exited(self, exited: Exited) -> None:
+        await self._fleet_known.wait()
+        await self._until_read_to_end(exited.incarnation)
+        reason: LossReason = "worker_lost" if exited.tree_gone else "stuck"
+        message = f"its worker {exited.worker} {exited.cause}"
+        lost = await self._committer.run(
+            lambda tx: lose(tx, incarnation=exited.incarnation, reason=reason, message=message, started=exited.started)
+        )
+        if lost:
+            logger.warning("worker {} {}: lost its attempt of job {}", exited.worker, exited.cause, lost)
+
+    async def _until_read_to_end(self, incarnation: str) -> None:
+        """What a dead worker said before it died still counts; some of it may wait in the listener's backlog."""
+        for _ in range(BACKLOG_TURNS):
+            await asyncio.sleep(0)
+        if not hasattr(self, "_server"):
+            return
+        for session in self._server.sessions():
+            if session.attach is not None and session.attach.incarnation == incarnation:
+                await session.read_to_end.wait()
+
+    async def _lose_the_dead(self) -> None:
+        assert self._fleet.newest is not None
+        for incarnation, reason, message in lost_incarnations(running_incarnations(self._reader), self._fleet.newest):
+            lost = await self._committer.run(
+                partial(lose, incarnation=incarnation, reason=reason, message=message, started=None)
+            )
+            logger.warning("{}: attempts of jobs {}", message, lost)
+
+    # What happens inside
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        self._feed.publish(events)
+        states = {event.state for event in events}
+        if QUEUED in states:
+            self._leases.work_arrived()
+        if SCHEDULED in states:
+            self._ticker.something_scheduled()
+
+    def _on_storage_failure(self, error: StorageError) -> None:
+        logger.critical("the database failed, ending: {}", error)
+        if not self._done.done():
+            self._done.set_exception(error)

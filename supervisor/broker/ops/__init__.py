@@ -1,0 +1,58 @@
+"""One file an operation. These tables are the one place that knows which request is answered by what.
+
+`OPS` answer once; `STREAMS` send items until they are done and return the cursor; `WORKER_OPS` are for workers and
+answer by themselves. `GROUP_OPS` are those that members of the socket's group may use, on their own jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from supervisor.broker.ops.attach import attach
+from supervisor.broker.ops.cancel import cancel
+from supervisor.broker.ops.describe import describe
+from supervisor.broker.ops.follow import follow
+from supervisor.broker.ops.health import health
+from supervisor.broker.ops.hello import hello
+from supervisor.broker.ops.list_ import list_
+from supervisor.broker.ops.logs import logs
+from supervisor.broker.ops.next_ import next_
+from supervisor.broker.ops.put import put
+from supervisor.broker.ops.release import release
+from supervisor.broker.ops.report import report
+from supervisor.broker.ops.retry import retry
+from supervisor.broker.ops.settle import settle
+from supervisor.broker.ops.show import show
+from supervisor.broker.ops.status import status
+from supervisor.broker.ops.stop import stop
+from supervisor.broker.ops.submit import submit
+from supervisor.broker.ops.wait import wait
+from supervisor.wire import control, lease
+
+OPS: Final[dict[type, Callable[..., Awaitable[Any]]]] = {
+    control.Hello: hello,
+    control.Describe: describe,
+    control.Submit: submit,
+    control.Put: put,
+    control.Show: show,
+    control.List: list_,
+    control.Logs: logs,
+    control.Cancel: cancel,
+    control.Retry: retry,
+    control.Status: status,
+    control.Health: health,
+    control.Stop: stop,
+}
+STREAMS: Final[dict[type, Callable[..., Awaitable[int]]]] = {
+    control.Follow: follow,
+    control.Wait: wait,
+}
+WORKER_OPS: Final[dict[type, Callable[..., Awaitable[None]]]] = {
+    lease.Attach: attach,
+    lease.Next: next_,
+    lease.Settle: settle,
+    lease.Release: release,
+    lease.Report: report,
+}
+GROUP_OPS: Final = frozenset({*OPS, *STREAMS} - {control.Stop})

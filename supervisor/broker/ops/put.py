@@ -1,0 +1,54 @@
+"""put: large content, piece by piece, under the name that its hash gives it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import Any
+
+from supervisor.broker.service import Caller, Service
+from supervisor.core.errors import RequestError
+from supervisor.core.units import format_size
+from supervisor.spool import BadContent
+from supervisor.wire.control import Put
+
+
+async def put(service: Service, _: Caller, request: Put) -> dict[str, Any]:
+    """The offset expected next, and whether the content is whole and durable."""
+    largest = service.settings.max_source_bytes
+    if request.size > largest:
+        raise RequestError(
+            "above_maximum",
+            f"{format_size(request.size)} is above the maximum of {format_size(largest)} (setting max_source)",
+            {"maximum": largest},
+        )
+    spool = service.spool
+    if spool.size(request.sha256) is not None:
+        return {"offset": request.size, "complete": True}
+    expected = _append(service, request)
+    if expected < request.size:
+        return {"offset": expected, "complete": False}
+    try:
+        await asyncio.to_thread(spool.complete, request.sha256)
+    except BadContent:
+        raise RequestError("bad_request", "the pieces are not the content with that sha256; put it again") from None
+    except FileNotFoundError:
+        if spool.size(request.sha256) is None:
+            raise
+    return {"offset": request.size, "complete": True}
+
+
+def _append(service: Service, request: Put) -> int:
+    try:
+        data = base64.b64decode(request.data, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError("bad_request", "`data` is not base64") from None
+    if request.offset + len(data) > request.size:
+        service.spool.forget(request.sha256)
+        raise RequestError("bad_request", "the piece goes past `size`; put the content again from offset 0")
+    try:
+        return service.spool.append(request.sha256, request.offset, data)
+    except OSError as error:
+        service.spool.forget(request.sha256)
+        raise RequestError("storage_full", f"the content could not be stored: {error.strerror}") from None

@@ -1,0 +1,121 @@
+"""Serves the listener that the arbiter made: takes connections, knows who asks, and finds each request's operation.
+
+The socket's path is the arbiter's; nothing here binds or unlinks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import os
+import pwd
+import sys
+from typing import Any, Final
+
+from supervisor.broker.ops import GROUP_OPS, OPS, STREAMS, WORKER_OPS
+from supervisor.broker.service import Caller, Service
+from supervisor.broker.session import Session
+from supervisor.core.errors import RequestError
+from supervisor.wire.codec import AnyRequest
+
+MAX_CONNECTIONS: Final = 512
+
+
+class Server:
+    """The open connections. Above the maximum the one that has been idle longest makes room for a new one."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._sessions: dict[int, Session] = {}
+        self._count = 0
+        self._owner_uid = os.geteuid()
+        self._group = _group_id(service.settings.socket_group)
+
+    async def serve(self, listener: Any) -> asyncio.Server:
+        """Accepts connections from now on."""
+        loop = asyncio.get_running_loop()
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        return await loop.create_unix_server(self._session, sock=listener, backlog=512, **options)
+
+    def sessions(self) -> list[Session]:
+        """The connections that are open."""
+        return list(self._sessions.values())
+
+    def joined(self, session: Session) -> None:
+        """A connection was made."""
+        self._sessions[session.number] = session
+        if len(self._sessions) > MAX_CONNECTIONS:
+            self._make_room(session)
+
+    def left(self, session: Session) -> None:
+        """A connection is gone."""
+        self._sessions.pop(session.number, None)
+        if session.attach is not None:
+            self._service.leases.leave(session.number)
+
+    def _make_room(self, newest: Session) -> None:
+        idle = [session for session in self._sessions.values() if session.idle and session is not newest]
+        if idle:
+            min(idle, key=lambda session: session.idle_since).close()
+        else:
+            newest.error(None, RequestError("busy", f"{MAX_CONNECTIONS} connections are open and in use"))
+            newest.close()
+
+    def _session(self) -> Session:
+        self._count += 1
+        return Session(self._count, self)
+
+    def caller(self, uid: int, gid: int, pid: int, connection: int) -> Caller:
+        """Who the kernel says it is."""
+        return Caller(
+            uid=uid,
+            gid=gid,
+            pid=pid,
+            connection=connection,
+            is_admin=uid in (0, self._owner_uid),
+        )
+
+    def is_stream(self, request: AnyRequest) -> bool:
+        """Whether it is answered until the client has enough."""
+        return type(request) in STREAMS
+
+    async def dispatch(self, session: Session, request: AnyRequest) -> None:
+        """Answers a request, or raises why not."""
+        kind = type(request)
+        self._authorise(session.caller, kind)
+        if kind in STREAMS:
+            session.end(request.id, await STREAMS[kind](self._service, session, request))
+        elif kind in WORKER_OPS:
+            await WORKER_OPS[kind](self._service, session, request)
+        else:
+            session.answer(request.id, await OPS[kind](self._service, session.caller, request))
+
+    def _authorise(self, caller: Caller, kind: type) -> None:
+        if kind in WORKER_OPS:
+            if caller.uid != self._owner_uid or not is_child_of(caller.pid, os.getppid()):
+                raise RequestError("permission_denied", "only a worker of this daemon may do this")
+        elif not caller.is_admin and not (kind in GROUP_OPS and self._in_group(caller)):
+            raise RequestError("permission_denied", f"user {caller.uid} may not do this: ask the daemon's owner")
+
+    def _in_group(self, caller: Caller) -> bool:
+        if self._group is None:
+            return False
+        if caller.gid == self._group:
+            return True
+        try:
+            return self._group in os.getgrouplist(pwd.getpwuid(caller.uid).pw_name, caller.gid)
+        except KeyError:
+            return False
+
+
+def is_child_of(pid: int, parent: int) -> bool:
+    """Whether `parent` is the parent process of `pid`, by the kernel's word."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1]) == parent
+    except (OSError, IndexError, ValueError):
+        return False
+
+
+def _group_id(name: str | None) -> int | None:
+    return None if name is None else grp.getgrnam(name).gr_gid

@@ -1,0 +1,61 @@
+"""What every operation may use: the parts of the broker, in one place. It decides nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisor.broker.commit import Committer
+from supervisor.broker.feed import Feed
+from supervisor.broker.fleet import FleetView
+from supervisor.broker.leases import Leases
+from supervisor.config import Settings
+from supervisor.core.errors import RequestError
+from supervisor.paths import Paths
+from supervisor.spool import Spool
+from supervisor.store import owner_of
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, from the kernel: fixed when the connection was made. `connection` numbers it."""
+
+    uid: int
+    gid: int
+    pid: int
+    connection: int
+    is_admin: bool
+
+
+@dataclass
+class Service:
+    """The parts of the broker. `reader` is a read-only connection, for the loop's thread alone."""
+
+    settings: Settings
+    paths: Paths
+    reader: sqlite3.Connection
+    committer: Committer
+    feed: Feed
+    leases: Leases
+    fleet: FleetView
+    spool: Spool
+    request_stop: Callable[[], None]
+    started_at: float
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the supervisor started, on the monotonic clock."""
+        return time.monotonic() - self.started_at
+
+    def check_job(self, caller: Caller, job: int) -> None:
+        """Raises `not_found` unless the job exists and the caller may act on it; the two cannot be told apart."""
+        owner = owner_of(self.reader, job)
+        if owner is None or not (caller.is_admin or owner == caller.uid):
+            raise no_such_job(job)
+
+
+def no_such_job(job: int) -> RequestError:
+    """The answer for a job that is not there, or not the caller's."""
+    return RequestError("not_found", f"there is no job {job}", {"job": job})

@@ -1,0 +1,251 @@
+"""One connection: its frames in, its answers out, within bounds that no client can move.
+
+Bounds: a line has 1 MiB and 5 s from its first byte; so many requests may be under way; what is not read stops us
+reading more, and after 5 s ends the connection. A client that only stops writing still gets its answers. A worker's
+connection is always read to its end, since its last words decide an outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Final, Protocol
+
+from loguru import logger
+
+from supervisor.broker.service import Caller
+from supervisor.core.errors import RequestError
+from supervisor.wire.codec import Answer, AnyRequest, End, Error, Item, Ok, decode_request, encode, request_id_of
+from supervisor.wire.frame import FrameTooLarge, LineBuffer
+from supervisor.wire.lease import Attach
+
+FRAME_S: Final = 5.0
+UNREAD_S: Final = 5.0
+MAX_UNDER_WAY: Final = 256
+UNSENT_BYTES: Final = 256 << 10
+LINGER_S: Final = 2.0
+
+
+class House(Protocol):
+    """Who owns the sessions."""
+
+    def joined(self, session: Session) -> None:
+        """A connection was made."""
+
+    def left(self, session: Session) -> None:
+        """A connection is gone."""
+
+    def caller(self, uid: int, gid: int, pid: int, connection: int) -> Caller:
+        """Who that is."""
+
+    def is_stream(self, request: AnyRequest) -> bool:
+        """Whether it is answered until the client has enough."""
+
+    async def dispatch(self, session: Session, request: AnyRequest) -> None:
+        """Answers a request."""
+
+
+class Lagged(Exception):
+    """The client does not read what it asked for."""
+
+
+class Session(asyncio.Protocol):
+    """A client's or a worker's connection."""
+
+    def __init__(self, number: int, house: House) -> None:
+        self.number = number
+        self.caller: Caller
+        self.attach: Attach | None = None
+        self.read_to_end = asyncio.Event()
+        self.idle_since = 0.0
+        self._house = house
+        self._lines = LineBuffer()
+        self._transport: asyncio.Transport
+        self._loop = asyncio.get_running_loop()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._streams: set[asyncio.Task[None]] = set()
+        self._frame_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._half_closed = False
+        self.closed = False
+
+    # What asyncio says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        pid, uid, gid = struct.unpack(
+            "3i", transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        )
+        self.caller = self._house.caller(uid, gid, pid, self.number)
+        self.idle_since = self._loop.time()
+        self._house.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for line in self._lines.feed(data):
+                self._receive(line)
+                if self.closed:
+                    return
+        except FrameTooLarge:
+            self._refuse_and_close(RequestError("frame_too_large", "a line may have 1 MiB at most"))
+            return
+        self._watch_frame()
+        self._pace()
+
+    def eof_received(self) -> bool:
+        self._half_closed = True
+        self.read_to_end.set()
+        self._stop_frame_timer()
+        return bool(self._under_way) and self.attach is None
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.closed = True
+        self.read_to_end.set()
+        self._writable.set()
+        self._stop_frame_timer()
+        self._stop_unread_timer()
+        self._end_streams()
+        self._house.left(self)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+        if self.attach is None:
+            self._unread_timer = self._loop.call_later(UNREAD_S, self._give_up_unread)
+        self._pace()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        self._stop_unread_timer()
+        self._pace()
+
+    # Answers
+
+    def answer(self, request: int, value: object) -> None:
+        """Answers `request` with `value`."""
+        self._send(Ok(id=request, value=value))
+
+    def item(self, request: int, value: object) -> None:
+        """Sends one item of the stream of `request`, without waiting for the client."""
+        self._send(Item(id=request, value=value))
+
+    async def emit(self, request: int, value: object) -> None:
+        """Sends one item as fast as the client reads; raises Lagged."""
+        if not self._writable.is_set():
+            try:
+                await asyncio.wait_for(self._writable.wait(), UNREAD_S)
+            except TimeoutError:
+                raise Lagged from None
+        self.item(request, value)
+
+    def end(self, request: int, cursor: int) -> None:
+        """Ends the stream of `request`."""
+        self._send(End(id=request, cursor=cursor))
+
+    def error(self, request: int | None, error: RequestError) -> None:
+        """Answers `request` with an error."""
+        self._send(Error(id=request, code=error.code, message=error.message, data=error.data))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._under_way and self.attach is None
+
+    def close(self) -> None:
+        """Closes it once what was answered has been sent, or after a moment."""
+        if not self.closed and not self._transport.is_closing():
+            self._transport.close()
+            self._loop.call_later(LINGER_S, self._transport.abort)
+
+    # Inside
+
+    def _send(self, message: Answer) -> None:
+        if not self.closed and not self._transport.is_closing():
+            self._transport.write(encode(message))
+
+    def _receive(self, line: bytes) -> None:
+        try:
+            request = decode_request(line)
+        except RequestError as error:
+            number = request_id_of(line)
+            if error.code == "bad_frame":
+                self._refuse_and_close(error)
+            else:
+                self.error(number, error)
+            return
+        task = self._loop.create_task(self._serve(request))
+        self._under_way.add(task)
+        if self._house.is_stream(request):
+            self._streams.add(task)
+        task.add_done_callback(self._served)
+
+    async def _serve(self, request: AnyRequest) -> None:
+        try:
+            await self._house.dispatch(self, request)
+        except RequestError as error:
+            self.error(request.id, error)
+        except Lagged:
+            self.error(request.id, RequestError("lagged", "you read too slowly; resume from your cursor"))
+            self.close()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            logger.exception("a defect while serving {}", type(request).__name__)
+            self.error(request.id, RequestError("internal", "a defect of the daemon; its log says more"))
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._streams.discard(task)
+        self.idle_since = self._loop.time()
+        if self._half_closed and not self._under_way:
+            self.close()
+        self._pace()
+
+    def _pace(self) -> None:
+        """Reads on only while answers are read and few requests are under way."""
+        if self.closed or self._transport.is_closing() or self._half_closed:
+            return
+        may_read = self.attach is not None or (self._writable.is_set() and len(self._under_way) < MAX_UNDER_WAY)
+        if may_read:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _watch_frame(self) -> None:
+        if not self._lines.unfinished:
+            self._stop_frame_timer()
+        elif self._frame_timer is None:
+            self._frame_timer = self._loop.call_later(FRAME_S, self._give_up_frame)
+
+    def _give_up_frame(self) -> None:
+        self._refuse_and_close(RequestError("frame_timeout", f"a line was not complete after {FRAME_S:g} s"))
+
+    def _give_up_unread(self) -> None:
+        self.closed = True
+        self._end_streams()
+        self._transport.abort()
+
+    def _refuse_and_close(self, error: RequestError) -> None:
+        self.error(None, error)
+        self._stop_frame_timer()
+        self.close()
+        self.closed = True
+
+    def _stop_frame_timer(self) -> None:
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
+            self._frame_timer = None
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _end_streams(self) -> None:
+        """Only streams: a request that was read is carried out, since it may be the end of an attempt."""
+        for task in list(self._streams):
+            task.cancel()

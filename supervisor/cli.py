@@ -1,0 +1,129 @@
+"""The command `worker-supervisor`: read the settings, then become the arbiter in the foreground.
+
+Nothing but the standard library is imported before the check that the package `supervisor` is this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions
+from typing import TYPE_CHECKING, Final
+
+import supervisor
+
+if TYPE_CHECKING:
+    from supervisor.config import Flags
+
+_PROGRAM: Final = "worker-supervisor"
+_USAGE_ERROR: Final = 2
+
+_EPILOG: Final = """\
+examples:
+  worker-supervisor                                  serve this user's queue in the foreground
+  worker-supervisor --state-dir ./state --socket ./state/control.sock --workers 4
+  worker-supervisor --set pools.scripts.limits.memory=1G
+  worker-supervisor check-config --config /etc/worker-supervisor/config.toml
+
+exit codes: 0 stopped, 2 bad settings, 3 another one holds the state folder,
+            75 storage error (start it again), 78 newer or broken database
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of the command; serves until stopped unless asked for less."""
+    if (complaint := _wrong_package()) is not None:
+        return _complain(complaint, _USAGE_ERROR)
+    arguments = _parser().parse_args(argv)
+    from supervisor.core.errors import SupervisorError
+
+    try:
+        return _check_config(arguments) if arguments.command == "check-config" else _serve(arguments)
+    except SupervisorError as error:
+        return _complain(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        # Only before the arbiter has installed its own handlers: nothing has been started yet.
+        return _complain("interrupted while starting", 130)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from supervisor import log
+    from supervisor.arbiter.main import run
+    from supervisor.config import load
+
+    _fill_standard_fds()
+    settings = load(_flags(arguments), os.environ)
+    log.configure("arbiter", settings.log)
+    return run(settings)
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    from supervisor.config import load
+
+    load(_flags(arguments), os.environ)
+    print("ok")
+    return 0
+
+
+def _flags(arguments: argparse.Namespace) -> Flags:
+    from supervisor.config import Flags
+
+    return Flags(
+        config=arguments.config,
+        state_dir=arguments.state_dir,
+        socket=arguments.socket,
+        workers=arguments.workers,
+        log_level=arguments.log_level,
+        log_format=arguments.log_format,
+        log_file=arguments.log_file,
+        sets=tuple(arguments.sets),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Runs jobs from a durable queue in isolated workers, in the foreground, until stopped.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", nargs="?", choices=["check-config"], help="only check the settings and say ok")
+    parser.add_argument("--config", metavar="FILE", help="settings file (WORKER_CONFIG)")
+    parser.add_argument("--state-dir", metavar="DIR", help="folder of the queue (WORKER_STATE_DIR)")
+    parser.add_argument("--socket", metavar="PATH", help="control socket (WORKER_SOCKET)")
+    parser.add_argument("--workers", metavar="N", help="workers of the pool scripts (WORKER_WORKERS)")
+    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    parser.add_argument("--log-format", metavar="FORMAT", help="auto, text or json")
+    parser.add_argument("--log-file", metavar="FILE", help="append to FILE instead of stderr")
+    parser.add_argument(
+        "--set", dest="sets", metavar="KEY=VALUE", action="append", default=[], help="any other setting (repeatable)"
+    )
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {getattr(supervisor, '__version__', '?')}")
+    return parser
+
+
+def _wrong_package() -> str | None:
+    """Another distribution on PyPI installs a package of the same name; together they overwrite each other."""
+    if getattr(supervisor, "IS_WORKERCTL", False):
+        return None
+    others = sorted(set(packages_distributions().get("supervisor", ())) - {"workerctl"}) or ["another distribution"]
+    return (
+        f"the Python package `supervisor` at {getattr(supervisor, '__file__', None) or '?'} belongs to "
+        f"{', '.join(others)}, not to workerctl. The two cannot share one environment: install workerctl in its own "
+        "virtual environment"
+    )
+
+
+def _fill_standard_fds() -> None:
+    """A descriptor 0, 1 or 2 that was closed would be given to the lock or a socket, and be written to as a log."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
+def _complain(sentence: str, exit_code: int) -> int:
+    print(f"{_PROGRAM}: {sentence}", file=sys.stderr)
+    return exit_code

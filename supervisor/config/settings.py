@@ -1,0 +1,69 @@
+"""What the settings are once every source has been read: frozen values that nobody looks up a default for again."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
+
+NO_MAXIMA: Final = Limits(**dict.fromkeys(LIMIT_NAMES))
+"""Maxima of a pool that sets none."""
+
+JOB_TYPES: Final = ("node", "python", "shell", "exec")
+
+
+class LogSettings(msgspec.Struct, frozen=True):
+    """`format` auto is text on a terminal and JSON elsewhere; `file` None is stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    file: str | None = None
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """A group of equal worker slots. `queues` empty means all of them."""
+
+    name: str
+    replicas: int
+    types: tuple[str, ...] = JOB_TYPES
+    queues: tuple[str, ...] = ()
+    isolation: Literal["auto", "namespace", "plain"] = "auto"
+    network: Literal["never", "asked", "always"] = "asked"
+    limits: Limits = Limits()
+    maxima: Limits = NO_MAXIMA
+    retries: int = 0
+    on_loss: Literal["requeue", "fail"] = "requeue"
+    env_pass: tuple[str, ...] = ()
+    node: str | None = None
+    python: str | None = None
+    modules: str | None = None
+    work: Literal["tmpfs", "disk"] = "tmpfs"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything a daemon was told. Paths are absolute."""
+
+    state_dir: str
+    socket: str
+    socket_group: str | None = None
+    kill_grace_s: float = 3.0
+    shutdown_timeout_s: float = 30.0
+    max_source_bytes: int = 256 * MIB
+    slot_uid_base: int = 2_000_000
+    log: LogSettings = LogSettings()
+    pools: dict[str, Pool] = {}
+
+
+class Flags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line said; None for what it did not. `sets` are the `key=value` of `--set`."""
+
+    config: str | None = None
+    state_dir: str | None = None
+    socket: str | None = None
+    workers: str | None = None
+    log_level: str | None = None
+    log_format: str | None = None
+    log_file: str | None = None
+    sets: tuple[str, ...] = ()

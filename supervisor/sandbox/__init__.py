@@ -1,0 +1,63 @@
+"""The sandbox library: starts a job under limits, watches it, ends it, and proves that nothing of it is left.
+
+    holder = Holder.start("namespace", work_root="/var/lib/x/work", name="1", slot_uid=70001)
+    slot = holder.prepare(SlotClass())        # … Prepared
+    slot.start(Launch(["/bin/true"], {}, 0, 1, 2))   # … Started, Ended
+    slot.close(); holder.close()
+
+Invariant: imports nothing of the daemon; stands alone (`python -m supervisor.sandbox run file.js`).
+Never: loads the worker's side of it into the slim processes, which is why the names below are looked up late.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervisor.sandbox.event import Ended, Event, KeeperLost, LaunchFailed, Prepared, Started
+    from supervisor.sandbox.fault import SandboxError
+    from supervisor.sandbox.holder import Holder, known_children
+    from supervisor.sandbox.launch import Bind, Launch, SlotClass
+    from supervisor.sandbox.levels import LEVELS
+    from supervisor.sandbox.orphan import OrphanSweep, kill_orphans
+    from supervisor.sandbox.slot import Slot
+    from supervisor.sandbox.syscalls import become_subreaper
+    from supervisor.sandbox.verdict import Verdict, probe
+
+_HOME = {
+    "Bind": "launch", "Ended": "event", "Event": "event", "Holder": "holder", "KeeperLost": "event",
+    "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "OrphanSweep": "orphan",
+    "Prepared": "event", "SandboxError": "fault", "Slot": "slot", "SlotClass": "launch", "Started": "event",
+    "Verdict": "verdict", "become_subreaper": "syscalls", "kill_orphans": "orphan", "known_children": "holder", "probe": "verdict",
+}  # fmt: skip
+
+__all__ = [
+    "LEVELS",
+    "Bind",
+    "Ended",
+    "Event",
+    "Holder",
+    "KeeperLost",
+    "Launch",
+    "LaunchFailed",
+    "OrphanSweep",
+    "Prepared",
+    "SandboxError",
+    "Slot",
+    "SlotClass",
+    "Started",
+    "Verdict",
+    "become_subreaper",
+    "kill_orphans",
+    "known_children",
+    "probe",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found

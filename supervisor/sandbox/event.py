@@ -1,0 +1,69 @@
+"""What a slot reports, in order: Prepared, Started, then exactly one of Ended, LaunchFailed, KeeperLost.
+
+Invariant: an Ended carries a wait status that was really read (or says stuck).
+Never: guesses a cause; `killed_for` and `on_request` are the keeper's own intents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The room is ready. work_fd belongs to the Slot (closed by Slot.close); job_dir as the job sees it."""
+
+    work_fd: int
+    job_dir: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """The job's program was executed. pid: as the keeper sees it (inside its pid namespace, if it has one)."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The job's main process ended and nothing of its tree is left (unless stuck).
+
+    status: raw wait status of the main process (9 if it is stuck itself). killed_for: "memory" or "cpu" if
+    the keeper's own kill really hit. on_request: the main process ended after the keeper had begun to obey
+    end(). peak_memory_bytes: largest sample of the tree (0 if it ended before the first). peak_processes:
+    threads, sampled. leftover_killed: processes that outlived the main process. stuck: not empty 5 s after
+    SIGKILL.
+    """
+
+    status: int
+    killed_for: Literal["memory", "cpu"] | None
+    on_request: bool
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    max_rss_bytes: int
+    peak_processes: int
+    leftover_killed: int
+    stuck: bool
+
+
+@dataclass(frozen=True)
+class LaunchFailed:
+    """No job ran. kind: "sandbox" (the infrastructure) or "exec" (the program or its cwd is no good)."""
+
+    step: str
+    errno: int
+    message: str
+    kind: Literal["sandbox", "exec"]
+
+
+@dataclass(frozen=True)
+class KeeperLost:
+    """The keeper ended without a report. gone: the whole tree is verified gone."""
+
+    reason: str
+    gone: bool
+
+
+Event = Prepared | Started | Ended | LaunchFailed | KeeperLost

@@ -1,0 +1,32 @@
+"""What can go wrong while a sandbox is set up.
+
+Invariant: a fault names the step in words, so that a person can tell what to enable.
+Never: stands for anything that a job did.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class SandboxError(Exception):
+    """A sandbox could not be set up or torn down.
+
+    step: what was being done, e.g. "private_root: mount /proc"; errno: the kernel's number, 0 if none.
+    """
+
+    def __init__(self, step: str, errno: int, message: str) -> None:
+        super().__init__(step, errno, message)
+        self.step = step
+        self.errno = errno
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.message}"
+
+    @classmethod
+    def of(cls, step: str, error: OSError) -> SandboxError:
+        """The same failure with the step that it happened in."""
+        number = error.errno or 0
+        about = f" ({error.filename})" if error.filename else ""
+        return cls(step, number, f"{os.strerror(number) if number else error}{about}")

@@ -1,0 +1,221 @@
+"""The worker's handle of a holder process.
+
+Invariant: the holder is a fresh exec of a slim program, a direct child of the worker's main thread; the worker
+reaps it by its pid, once, and nobody else may.
+Never: forks the worker; blocks but in start() and close(), both bounded.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from supervisor.sandbox import folder, levels, message, syscalls
+from supervisor.sandbox.fault import SandboxError
+from supervisor.sandbox.launch import Bind, SlotClass
+from supervisor.sandbox.orphan import kill_orphans
+from supervisor.sandbox.slot import Slot
+
+_READY_TIMEOUT_S = 15.0
+_CLOSE_TIMEOUT_S = 7.0
+_KILL_TIMEOUT_S = 2.0
+_FIRST_FD = 10
+_CODE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from supervisor.sandbox.holder_program import main; main()"
+
+# Children of this process that an orphan sweep must leave alone: all holders that are not reaped yet. A caller
+# with other children of its own adds their pids.
+known_children: set[int] = set()
+
+
+class Holder:
+    """One running holder. level: as asked; enforced: aspect -> how, or why not; pid and pidfd of the process."""
+
+    def __init__(self, level: str, pid: int, pidfd: int, control: _socket.socket, folder_fd: int) -> None:
+        self.level = level
+        self.pid = pid
+        self.pidfd = pidfd
+        self.enforced: dict[str, str] = {}
+        self._control = control
+        self._folder_fd = folder_fd
+        self._slots = 0
+        self._closed = False
+
+    @classmethod
+    def start(
+        cls,
+        level: str,
+        *,
+        work_root: str,
+        name: str,
+        slot_uid: int | None = None,
+        binds: Sequence[Bind] = (),
+        keep_fds: Sequence[int] = (),
+        title: str | None = None,
+    ) -> Holder:
+        """Starts a holder and waits until its slot is set up (about 30 ms).
+
+        work_root/name becomes the slot's own folder, emptied. slot_uid: under root the uid (and gid) of the jobs,
+        needed and never 0; else the daemon's own or None. keep_fds stay open in holder and keepers, never in
+        jobs. title: what ps shows; the word holder in it becomes keeper in keepers. Raises SandboxError.
+        """
+        if level not in levels.LEVELS:
+            raise SandboxError("level", errno.EINVAL, f"{level!r} is none of {', '.join(levels.LEVELS)}")
+        if threading.get_native_id() != os.getpid():
+            raise SandboxError("spawn", errno.EINVAL, "a holder dies with the thread that starts it: use the main one")
+        uid = _job_uid(slot_uid)
+        gid = uid if os.geteuid() == 0 else os.getegid()
+        with levels.Step("work folder"):
+            folder_fd = _own_folder(work_root, name)
+        place = os.path.join(os.path.abspath(work_root), name)
+        title = title or "supervisor-sandbox: holder"
+        packed = [(bind.source, bind.target, bind.writable) for bind in binds]
+        try:
+            with levels.Step("spawn"):
+                pid, control = _spawn(keep_fds)
+        except BaseException:
+            os.close(folder_fd)
+            raise
+        known_children.add(pid)
+        holder = cls(level, pid, os.pidfd_open(pid), control, folder_fd)
+        try:
+            holder._greet((level, place, uid, gid, packed, title))
+        except BaseException:
+            holder.close()
+            raise
+        return holder
+
+    def _greet(self, site: message.Message) -> None:
+        with levels.Step("spawn"), contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            message.send(self._control, site)
+        if not _readable(self._control.fileno(), _READY_TIMEOUT_S):
+            raise SandboxError("holder", errno.ETIMEDOUT, f"no answer within {_READY_TIMEOUT_S:.0f} s")
+        answer, _ = message.receive_now(self._control)
+        if answer is None:
+            raise SandboxError("holder", 0, "it ended while it was starting")
+        if answer[0] == "failed":
+            raise SandboxError(*answer[1:])
+        self.enforced = answer[1]
+
+    def fileno(self) -> int:
+        """Readable when the holder has died."""
+        return self._control.fileno()
+
+    def alive(self) -> bool:
+        return not self._closed and not _readable(self.pidfd, 0)
+
+    def prepare(self, slot_class: SlotClass) -> Slot:
+        """Asks for a slot and returns at once. The slot reports Prepared, LaunchFailed or KeeperLost.
+
+        Where the holder itself is the keeper (no pid namespace) a second slot waits for the end of the first.
+        Raises SandboxError if the holder is dead.
+        """
+        self._slots += 1
+        name = f"job-{self._slots}"
+        ours, theirs = message.pair()
+        request = (
+            slot_class.network, slot_class.disk_bytes, slot_class.inodes, slot_class.tmp_bytes, slot_class.work, name,
+        )  # fmt: skip
+        try:
+            with levels.Step("prepare"):
+                message.send(self._control, request, [theirs.fileno()])
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Slot(ours, self.pidfd, os.dup(self._folder_fd), name, known_children)
+
+    def close(self) -> bool:
+        """Ends holder, keepers and jobs. True: all verified gone; False: something could not be killed.
+
+        Takes milliseconds as a rule, at most about 10 s.
+        """
+        if self._closed:
+            return True
+        self._closed = True
+        self._control.shutdown(_socket.SHUT_RDWR)
+        gone = True
+        if not _readable(self.pidfd, _CLOSE_TIMEOUT_S):
+            gone = False
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        reaped = self._reap()
+        if reaped and syscalls.is_subreaper():
+            gone = kill_orphans(known_children, _KILL_TIMEOUT_S)
+        self._control.close()
+        os.close(self.pidfd)
+        with contextlib.suppress(OSError):
+            folder.empty(self._folder_fd)
+        os.close(self._folder_fd)
+        return gone and reaped
+
+    def _reap(self) -> bool:
+        deadline_s = time.monotonic() + _KILL_TIMEOUT_S
+        while not _readable(self.pidfd, 0.05):
+            if time.monotonic() > deadline_s:
+                return False
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        known_children.discard(self.pid)
+        return True
+
+
+def _job_uid(slot_uid: int | None) -> int:
+    own = os.geteuid()
+    if own == 0 and not slot_uid:
+        raise SandboxError("slot_uid", errno.EINVAL, "a daemon that runs as root must give its jobs another uid")
+    if own != 0 and slot_uid not in (None, own):
+        raise SandboxError("slot_uid", errno.EPERM, "only root can give its jobs another uid")
+    return slot_uid or own
+
+
+def _own_folder(work_root: str, name: str) -> int:
+    """work_root/name, empty, passable for a slot uid if we are root."""
+    root_fd = folder.open_folder(work_root)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=root_fd)
+        fd = folder.open_folder(name, root_fd)
+    finally:
+        os.close(root_fd)
+    os.fchmod(fd, 0o711 if os.geteuid() == 0 else 0o700)
+    folder.empty(fd)
+    return fd
+
+
+def _spawn(keep_fds: Sequence[int]) -> tuple[int, _socket.socket]:
+    ours, theirs = message.pair()
+    passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, _FIRST_FD) for fd in (theirs.fileno(), *keep_fds)]
+    theirs.close()
+    try:
+        arguments = [_CODE_ROOT, str(passed[0]), str(os.getpid()), ",".join(map(str, passed[1:]))]
+        # The fds in `passed` are inheritable for these lines only; the worker has one thread.
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
+            {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+            setsid=True,
+            setsigmask=(),
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        for fd in passed:
+            os.close(fd)
+    return pid, ours
+
+
+def _readable(fd: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))

@@ -1,0 +1,1 @@
+"""The mechanisms, one a file; the table of them is supervisor.sandbox.levels."""

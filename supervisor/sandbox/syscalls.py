@@ -1,0 +1,241 @@
+"""Every system call that the standard library does not offer, in one place, each with its man page.
+
+Invariant: a wrapper either did what its name says or raised OSError with the kernel's errno.
+Never: decides anything, logs, or keeps state.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the GIL over the call: a raw clone must not come back into another lock state than it left.
+_libc_gil = ctypes.PyDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc_gil.syscall.restype = ctypes.c_long
+
+_ARM = os.uname().machine == "aarch64"
+_NR_CLONE = 220 if _ARM else 56
+_NR_PIVOT_ROOT = 41 if _ARM else 155
+_NR_KEYCTL = 219 if _ARM else 250
+_NR_SIGACTION = 134 if _ARM else 13
+_NR_PIDFD_SEND_SIGNAL = 424
+_NR_CLOSE_RANGE = 436
+_NR_MOUNT_SETATTR = 442
+
+CLONE_PIDFD = 0x0000_1000
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUTS = 0x0400_0000
+CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 32, 4096, 8192, 16384, 1 << 18
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 15, 24
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 37, 38
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
+CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SYS_PTRACE = 5, 6, 7, 19
+
+SIGKILL, SIGTERM, SIGCHLD, SIGCONT = 9, 15, 17, 18
+_SIG_SETMASK = 2
+_SIGSET_BYTES = 128
+_KERNEL_SIGSET_BYTES = 8
+_SIGACTION_BYTES = 32
+_LAST_SIGNAL = 64
+_SFD_NONBLOCK, _SFD_CLOEXEC = 0o4000, 0o2000000
+_CLOSE_RANGE_CLOEXEC = 4
+_MAX_FD = 0xFFFF_FFFF
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _path(path: str | None) -> bytes | None:
+    return None if path is None else os.fsencode(path)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(ctypes.c_int(flags)))
+
+
+def clone(flags: int) -> tuple[int, int]:
+    """clone(2) with SIGCHLD and no new stack: (pid, pidfd) in the parent, (0, -1) in the child.
+
+    Hazards, all on the caller: the process must have one thread; libc's atfork handlers and Python's do not
+    run, so the child must use no lock, thread or random state that one of them would renew, and libc's cached
+    thread id in the child is the parent's until its next os.fork(); every descriptor is shared; the child
+    must leave by os._exit().
+    """
+    pidfd = ctypes.c_int(-1)
+    wanted = ctypes.c_ulong(flags | CLONE_PIDFD | SIGCHLD)
+    zero = ctypes.c_ulong(0)
+    pid = _check(
+        _libc_gil.syscall(ctypes.c_long(_NR_CLONE), wanted, zero, ctypes.byref(pidfd), zero, zero)
+    )
+    return (pid, pidfd.value) if pid else (0, -1)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """mount(2)."""
+    _check(
+        _libc.mount(_path(source), _path(target), _path(kind), ctypes.c_ulong(flags), _path(options))
+    )
+
+
+def unmount(target: str) -> None:
+    """umount2(2), lazily and with everything mounted below."""
+    _check(_libc.umount2(_path(target), ctypes.c_int(MNT_DETACH | UMOUNT_NOFOLLOW)))
+
+
+def harden_mount(target: str, *, writable: bool) -> None:
+    """mount_setattr(2) on the whole tree below: nosuid, nodev and, unless writable, read-only."""
+    wanted = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | (0 if writable else _MOUNT_ATTR_RDONLY)
+    attributes = struct.pack("=QQQQ", wanted, 0, 0, 0)
+    _check(
+        _libc.syscall(
+            ctypes.c_long(_NR_MOUNT_SETATTR),
+            ctypes.c_long(_AT_FDCWD),
+            ctypes.c_char_p(_path(target)),
+            ctypes.c_long(_AT_RECURSIVE),
+            ctypes.c_char_p(attributes),
+            ctypes.c_long(len(attributes)),
+        )
+    )
+
+
+def pivot_root_here() -> None:
+    """pivot_root(2) with "." for both: the working directory becomes /, the old root lies on top of it."""
+    dot = ctypes.c_char_p(b".")
+    _check(_libc.syscall(ctypes.c_long(_NR_PIVOT_ROOT), dot, dot))
+
+
+def set_hostname(name: bytes) -> None:
+    """sethostname(2)."""
+    _check(_libc.sethostname(name, ctypes.c_size_t(len(name))))
+
+
+def join_new_session_keyring() -> None:
+    """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING with no name."""
+    _check(_libc.syscall(ctypes.c_long(_NR_KEYCTL), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None))
+
+
+def _prctl(option: int, value: int | bytes = 0) -> int:
+    second = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
+    zero = ctypes.c_ulong(0)
+    return _check(_libc.prctl(ctypes.c_int(option), second, zero, zero, zero))
+
+
+def die_with_parent() -> None:
+    """prctl(2) PR_SET_PDEATHSIG=SIGKILL. A later setuid clears it; it follows the parent's THREAD."""
+    _prctl(_PR_SET_PDEATHSIG, SIGKILL)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """prctl(2) PR_SET_DUMPABLE: who may look into this process and own its /proc files. exec sets it again."""
+    _prctl(_PR_SET_DUMPABLE, int(dumpable))
+
+
+def set_name(name: bytes) -> None:
+    """prctl(2) PR_SET_NAME, at most 15 bytes."""
+    _prctl(_PR_SET_NAME, name)
+
+
+def refuse_new_privileges() -> None:
+    """prctl(2) PR_SET_NO_NEW_PRIVS, for good and for all descendants."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def become_subreaper() -> None:
+    """prctl(2) PR_SET_CHILD_SUBREAPER: orphaned descendants become children of this process."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def is_subreaper() -> bool:
+    """prctl(2) PR_GET_CHILD_SUBREAPER."""
+    answer = ctypes.c_int(0)
+    zero = ctypes.c_ulong(0)
+    _check(_libc.prctl(ctypes.c_int(_PR_GET_CHILD_SUBREAPER), ctypes.byref(answer), zero, zero, zero))
+    return bool(answer.value)
+
+
+def drop_bounding_capability(capability: int) -> None:
+    """prctl(2) PR_CAPBSET_DROP; EINVAL means that the kernel has no capability of that number."""
+    _prctl(_PR_CAPBSET_DROP, capability)
+
+
+def keep_capabilities(capabilities: tuple[int, ...]) -> None:
+    """capset(2): effective and permitted become exactly these, inheritable none. Can only take away."""
+    bits = sum(1 << capability for capability in capabilities)
+    header = ctypes.create_string_buffer(struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0))
+    low, high = bits & 0xFFFF_FFFF, bits >> 32
+    _check(_libc.capset(header, ctypes.create_string_buffer(struct.pack("=6I", low, low, 0, high, high, 0))))
+
+
+def _signal_set(signals: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
+    bits = sum(1 << (number - 1) for number in signals)
+    return ctypes.create_string_buffer(bits.to_bytes(_SIGSET_BYTES, sys.byteorder), _SIGSET_BYTES)
+
+
+def block_signals(signals: tuple[int, ...]) -> None:
+    """sigprocmask(2): the mask becomes exactly these."""
+    _check(_libc.sigprocmask(ctypes.c_int(_SIG_SETMASK), _signal_set(signals), None))
+
+
+def open_signal_fd(signals: tuple[int, ...]) -> int:
+    """signalfd(2), non-blocking, close-on-exec. Each process that polls it sees its own pending signals."""
+    flags = ctypes.c_int(_SFD_NONBLOCK | _SFD_CLOEXEC)
+    return _check(_libc.signalfd(ctypes.c_int(-1), _signal_set(signals), flags))
+
+
+def reset_signal_handlers() -> None:
+    """rt_sigaction(2): every signal to SIG_DFL, libc's own two and Python's included."""
+    default = ctypes.c_char_p(bytes(_SIGACTION_BYTES))
+    for number in range(1, _LAST_SIGNAL + 1):  # EINVAL for SIGKILL and SIGSTOP
+        _libc.syscall(
+            ctypes.c_long(_NR_SIGACTION), ctypes.c_long(number), default, None, ctypes.c_long(_KERNEL_SIGSET_BYTES)
+        )
+
+
+def signal_by_pidfd(pidfd: int, number: int) -> None:
+    """pidfd_send_signal(2)."""
+    _check(
+        _libc.syscall(
+            ctypes.c_long(_NR_PIDFD_SEND_SIGNAL),
+            ctypes.c_long(pidfd),
+            ctypes.c_long(number),
+            None,
+            ctypes.c_long(0),
+        )
+    )
+
+
+def close_on_exec_from(first_fd: int) -> None:
+    """close_range(2) with CLOSE_RANGE_CLOEXEC (Linux 5.11): nothing from first_fd on survives an exec."""
+    _check(
+        _libc.syscall(
+            ctypes.c_long(_NR_CLOSE_RANGE),
+            ctypes.c_long(first_fd),
+            ctypes.c_long(_MAX_FD),
+            ctypes.c_long(_CLOSE_RANGE_CLOEXEC),
+        )
+    )
+
+
+def overwrite(address: int, content: bytes) -> None:
+    """memmove(3) into this process's own memory."""
+    ctypes.memmove(address, content, len(content))

@@ -1,0 +1,104 @@
+"""Measures a job's tree (memory, CPU, threads) and says when it is over a limit.
+
+Invariant: costs at most about 2 % of a core: the interval is 50 ms, stretched by what the last sample cost, and
+never above 1 s. A memory figure over the limit is confirmed by proportional shares before it counts, because
+pages shared by a fork are in every process's RSS.
+Never: kills.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from supervisor.sandbox.tree import Reaped, Tree, read_proc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervisor.sandbox.site import Order, Room
+
+_INTERVAL_S = 0.05
+_LONGEST_INTERVAL_S = 1.0
+_SHARE_OF_A_CORE = 0.02
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_CPU_FIELDS = (11, 12, 13, 14)  # utime, stime, cutime, cstime of proc_pid_stat(5), counted behind the name
+_THREADS_FIELD = 17
+
+
+class Watch:
+    """The running account of one job."""
+
+    def __init__(self, tree: Tree, room: Room, order: Order) -> None:
+        self._tree = tree
+        self._tmpfs = room.tmpfs
+        self._memory_bytes = order.memory_bytes
+        self._cpu_s = order.cpu_s
+        self.ended_cpu_s = 0.0
+        self.max_rss_bytes = 0
+        self.peak_memory_bytes = 0
+        self.peak_threads = 0
+        self.due_s = time.monotonic() + _INTERVAL_S
+
+    def book(self, reaped: Reaped) -> None:
+        """Adds the resources of an ended process and of all it had waited for."""
+        self.ended_cpu_s += reaped.cpu_s
+        self.max_rss_bytes = max(self.max_rss_bytes, reaped.max_rss_bytes)
+
+    def sample(self) -> str | None:
+        """Measures; returns "memory" or "cpu" if that limit is exceeded."""
+        before_s = time.process_time()
+        pids = self._tree.pids()
+        live_s, threads = self._cpu_and_threads(pids)
+        memory_bytes = self._memory(pids)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, memory_bytes)
+        self.peak_threads = max(self.peak_threads, threads)
+        cost_s = time.process_time() - before_s
+        interval_s = min(max(_INTERVAL_S, cost_s / _SHARE_OF_A_CORE), _LONGEST_INTERVAL_S)
+        self.due_s = time.monotonic() + interval_s
+        if self._memory_bytes is not None and memory_bytes > self._memory_bytes:
+            return "memory"
+        if self._cpu_s is not None and self.ended_cpu_s + live_s > self._cpu_s:
+            return "cpu"
+        return None
+
+    def _cpu_and_threads(self, pids: list[int]) -> tuple[float, int]:
+        ticks = threads = 0
+        for pid in pids:
+            fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+            if fields:
+                ticks += sum(int(fields[index]) for index in _CPU_FIELDS)
+                threads += int(fields[_THREADS_FIELD])
+        return ticks / _TICKS_PER_S, threads
+
+    def _memory(self, pids: list[int]) -> int:
+        files_bytes = self._in_tmpfs()
+        resident_bytes = {pid: _kib(_read(f"/proc/{pid}/status"), b"RssAnon:", b"RssShmem:") for pid in pids}
+        simple_bytes = sum(map(sum, resident_bytes.values())) + files_bytes
+        if self._memory_bytes is None or simple_bytes <= self._memory_bytes:
+            return simple_bytes
+        anonymous_bytes = shared_bytes = 0
+        for pid, resident in resident_bytes.items():
+            shares = _read(f"/proc/{pid}/smaps_rollup")
+            own, common = _kib(shares, b"Pss_Anon:", b"Pss_Shmem:") if shares else resident
+            anonymous_bytes += own
+            shared_bytes += common
+        return min(simple_bytes, anonymous_bytes + max(shared_bytes, files_bytes))
+
+    def _in_tmpfs(self) -> int:
+        used_bytes = 0
+        for place in self._tmpfs:
+            state = os.statvfs(place)
+            used_bytes += (state.f_blocks - state.f_bfree) * state.f_frsize
+        return used_bytes
+
+
+def _read(path: str) -> bytes:
+    try:
+        return read_proc(path)
+    except OSError:  # ended meanwhile, or not for us to see
+        return b""
+
+
+def _kib(text: bytes, *names: bytes) -> tuple[int, ...]:
+    """The values of these lines in bytes, 0 where a line is missing (a zombie has no memory)."""
+    return tuple(int(text.partition(name)[2].split(b"kB", 1)[0] or 0) << 10 for name in names)

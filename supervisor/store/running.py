@@ -1,0 +1,232 @@
+"""The attempt behind a lease, and the two ways in which it ceases to run: ended with an outcome, or taken back.
+
+Invariant: an attempt gets one outcome and keeps it; every change is fenced by the lease. Who may settle what, and
+what a loss means, is decided by the callers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from supervisor.core.errors import RequestError
+from supervisor.core.job import Progress
+from supervisor.core.outcome import Outcome
+from supervisor.core.retry import Backoff, History, OnLoss, Settlement, decide
+from supervisor.core.state import FINAL, Cue, JobState, step
+from supervisor.store.batch import Tx
+from supervisor.store.moment import LAST_US, rfc3339
+
+
+class Attempt(NamedTuple):
+    """An attempt, and what of its job decides what follows."""
+
+    lease: int
+    job: int
+    number: int
+    incarnation: str
+    state: str
+    retries: int
+    failures: int
+    losses: int
+    on_loss: OnLoss
+    cancel_requested: int
+    cancel_reason: str | None
+
+    @property
+    def history(self) -> History:
+        """The job's past as `core.retry` wants it."""
+        return History(
+            retries=self.retries,
+            failures=self.failures,
+            losses=self.losses,
+            on_loss=self.on_loss,
+            cancel_requested=bool(self.cancel_requested),
+        )
+
+
+class Settled_(NamedTuple):
+    """Where a job is after its attempt was settled; `due_us` for one that is scheduled to run again."""
+
+    job: int
+    state: str
+    due_us: int | None
+
+
+class _Tries(msgspec.Struct):
+    backoff: Backoff = Backoff()
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_tries: Final = msgspec.json.Decoder(_Tries).decode
+
+
+def find_attempt(tx: Tx, lease: int) -> Attempt | None:
+    """The attempt of a lease, running or ended; None if there is none (never granted, or taken back)."""
+    row = tx.conn.execute(
+        """
+        SELECT a.lease, a.job, a.number, a.incarnation, a.state, j.retries, j.failures, j.losses, j.on_loss,
+               j.cancel_requested, j.cancel_reason
+        FROM attempts AS a JOIN jobs AS j ON j.id = a.job WHERE a.lease = ?
+        """,
+        (lease,),
+    ).fetchone()
+    return None if row is None else Attempt(*row)
+
+
+def stale_lease(lease: int) -> RequestError:
+    """The refusal of what a worker says about a lease that it does not hold."""
+    return RequestError("stale_lease", f"lease {lease} is not held: its attempt has ended otherwise", {"lease": lease})
+
+
+def end_attempt(
+    tx: Tx,
+    attempt: Attempt,
+    outcome: Outcome,
+    *,
+    measured: bool,
+    isolation: str | None = None,
+    result: str | None = None,
+    progress: Progress | None = None,
+    dice: float = 0.0,
+) -> Settled_:
+    """Records how a running attempt ended and moves its job on. `measured` is false where nobody saw the end."""
+    _record(tx, attempt, outcome, isolation, measured)
+    tries = _backoff(tx, attempt.job) if outcome.reason != "ok" else Backoff()
+    settlement = decide(outcome.reason, outcome.retryable, attempt.history, tries, dice, outcome.message)
+    return _move_on(tx, attempt, outcome, settlement, result, progress)
+
+
+def take_back(tx: Tx, attempt: Attempt, why: str) -> None:
+    """Undoes a claim that never started a process: no attempt is left, the job is queued (or cancelled) as before."""
+    tx.change_one("DELETE FROM attempts WHERE lease = ? AND state = 'running'", (attempt.lease,))
+    if attempt.cancel_requested:
+        _cancel_unstarted(tx, attempt)
+    else:
+        _queue_unstarted(tx, attempt, why)
+
+
+def _queue_unstarted(tx: Tx, attempt: Attempt, why: str) -> None:
+    state = step(JobState.RUNNING, Cue.RELEASED)
+    before = attempt.number - 1
+    tx.change_one(
+        """
+        UPDATE jobs SET state = ?, lease = NULL, attempt = ?,
+                        started_us = (SELECT started_us FROM attempts WHERE job = jobs.id AND number = ?)
+        WHERE id = ? AND state = 'running' AND lease = ?
+        """,
+        (state, before, before, attempt.job, attempt.lease),
+    )
+    tx.emit(attempt.job, Cue.RELEASED, state, attempt.number, {"lease": attempt.lease, "message": why})
+
+
+def _cancel_unstarted(tx: Tx, attempt: Attempt) -> None:
+    state = step(JobState.RUNNING, Cue.CANCELLED)
+    before = attempt.number - 1
+    message = _with("cancelled before it started", attempt.cancel_reason)
+    tx.change_one(
+        """
+        UPDATE jobs SET state = ?, lease = NULL, attempt = ?, finished_us = ?, reason = 'cancelled', message = ?,
+                        exit_code = NULL, signal = NULL,
+                        started_us = (SELECT started_us FROM attempts WHERE job = jobs.id AND number = ?)
+        WHERE id = ? AND state = 'running' AND lease = ?
+        """,
+        (state, before, tx.now_us, message, before, attempt.job, attempt.lease),
+    )
+    data = {"lease": attempt.lease, "reason": "cancelled", "message": message}
+    tx.emit(attempt.job, Cue.CANCELLED, state, attempt.number, data)
+
+
+def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, measured: bool) -> None:
+    seen = (
+        outcome.wall_s,
+        outcome.cpu_s,
+        outcome.peak_memory_bytes,
+        outcome.stdout_bytes,
+        outcome.stderr_bytes,
+        outcome.leftover_killed,
+    )
+    tx.change_one(
+        """
+        UPDATE attempts SET state = 'ended', isolation = ?, reason = ?, message = ?, evidence = ?, exit_code = ?,
+                            signal = ?, finished_us = ?, wall_s = ?, cpu_s = ?, peak_memory_bytes = ?,
+                            stdout_bytes = ?, stderr_bytes = ?, leftover_killed = ?
+        WHERE lease = ? AND state = 'running'
+        """,
+        (
+            isolation or None,
+            outcome.reason,
+            outcome.message,
+            outcome.evidence,
+            outcome.exit_code,
+            outcome.signal,
+            tx.now_us,
+            *(seen if measured else (None,) * len(seen)),
+            attempt.lease,
+        ),
+    )
+
+
+def _move_on(
+    tx: Tx, attempt: Attempt, outcome: Outcome, settled: Settlement, result: str | None, progress: Progress | None
+) -> Settled_:
+    state = step(JobState.RUNNING, settled.cue)
+    reason, message = outcome.reason, settled.message or outcome.message
+    if settled.cue is Cue.CANCELLED:
+        reason, message = "cancelled", _cancel_sentence(attempt, outcome)
+    due_us = None if settled.delay_s is None else min(LAST_US, tx.now_us + _microseconds(settled.delay_s))
+    tx.change_one(
+        """
+        UPDATE jobs SET state = ?, lease = NULL, finished_us = ?, due_us = coalesce(?, due_us), failures = ?,
+                        losses = ?, reason = ?, message = ?, exit_code = ?, signal = ?,
+                        progress = coalesce(?, progress)
+        WHERE id = ? AND state = 'running' AND lease = ?
+        """,
+        (
+            state,
+            tx.now_us if state in FINAL else None,
+            due_us,
+            settled.failures,
+            settled.losses,
+            reason,
+            message,
+            outcome.exit_code,
+            outcome.signal,
+            None if progress is None else _encode(progress).decode(),
+            attempt.job,
+            attempt.lease,
+        ),
+    )
+    if result is not None and state in FINAL:
+        tx.conn.execute("INSERT INTO results (job, value) VALUES (?, ?)", (attempt.job, result))
+    data: dict[str, Any] = {
+        "lease": attempt.lease,
+        "reason": reason,
+        "message": message,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+    }
+    if due_us is not None:
+        data["due_at"] = rfc3339(due_us)
+    tx.emit(attempt.job, settled.cue, state, attempt.number, data)
+    return Settled_(attempt.job, str(state), due_us)
+
+
+def _backoff(tx: Tx, job: int) -> Backoff:
+    (spec,) = tx.conn.execute("SELECT spec FROM jobs WHERE id = ?", (job,)).fetchone()
+    return _decode_tries(spec).backoff
+
+
+def _cancel_sentence(attempt: Attempt, outcome: Outcome) -> str:
+    sentence = _with("cancelled while it ran", attempt.cancel_reason)
+    return sentence if outcome.reason == "cancelled" else f"{sentence} (its attempt: {outcome.message})"
+
+
+def _with(sentence: str, reason: str | None) -> str:
+    return f"{sentence}: {reason}" if reason else sentence
+
+
+def _microseconds(delay_s: float) -> int:
+    # A delay beyond any date (also infinity) must not overflow the integer.
+    return int(min(max(delay_s, 0.0) * 1e6, float(LAST_US)))

@@ -1,0 +1,108 @@
+"""The job's own words: progress and result, as newline-delimited JSON over a socketpair.
+
+Hostile: lines have a cap, values have caps, anything else is ignored. Only plain recv is used, which never accepts
+fds that a job sends along. A job that floods it is read at most a bounded amount at a time.
+"""
+
+from __future__ import annotations
+
+
+import socket
+from typing import Final
+
+import msgspec
+
+from supervisor.core.job import MAX_PROGRESS_BYTES, MAX_RESULT_BYTES, Progress
+from supervisor.wire.frame import FrameTooLarge, LineBuffer
+
+MAX_LINE: Final = MAX_RESULT_BYTES + 1024
+READ_BUDGET: Final = 1 << 20
+
+
+class _Say(msgspec.Struct, tag_field="type", tag="progress"):
+    percentage: float | None = None
+    stage: str | None = None
+    message: str | None = None
+
+
+class _Result(msgspec.Struct, tag_field="type", tag="result"):
+    value: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decoder: Final[msgspec.json.Decoder[_Say | _Result]] = msgspec.json.Decoder(_Say | _Result)
+
+
+class Channel:
+    """The worker's end. `progress` and `result` are the newest that the job said; `refused` says what was dropped."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._ours.setblocking(False)
+        self._lines = LineBuffer(MAX_LINE)
+        self._open = True
+        self.progress: Progress | None = None
+        self.result: msgspec.Raw | None = None
+        self.refused: str | None = None
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    @property
+    def open(self) -> bool:
+        """Whether the job may still say something."""
+        return self._open
+
+    def hand_over(self) -> None:
+        """Closes the job's end here, once the job has its own copy."""
+        self.theirs.close()
+
+    def receive(self) -> bool:
+        """Reads what is there; returns whether the progress changed."""
+        before = self.progress
+        budget = READ_BUDGET
+        while self._open and budget > 0:
+            try:
+                data = self._ours.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self._open = False
+                break
+            budget -= len(data)
+            self._take(data)
+        return self.progress != before
+
+    def close(self) -> None:
+        """Gives up both ends."""
+        self._ours.close()
+        self.theirs.close()
+        self._open = False
+
+    def _take(self, data: bytes) -> None:
+        try:
+            for line in self._lines.feed(data):
+                self._hear(line)
+        except FrameTooLarge:
+            self.refused = (
+                f"it said something longer than {MAX_RESULT_BYTES >> 10} KiB on its channel, which was closed"
+            )
+            self._open = False
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            said = _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        if isinstance(said, _Result):
+            if len(bytes(said.value)) <= MAX_RESULT_BYTES:
+                self.result = said.value
+            else:
+                self.refused = f"its result is larger than {MAX_RESULT_BYTES >> 10} KiB and was not kept"
+        elif len(line) <= MAX_PROGRESS_BYTES:
+            self.progress = Progress(percentage=_percentage(said.percentage), stage=said.stage, message=said.message)
+
+
+def _percentage(value: float | None) -> float | None:
+    return None if value is None else min(100.0, max(0.0, value))

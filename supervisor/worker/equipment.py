@@ -1,0 +1,133 @@
+"""What a worker has for its jobs: the sandbox levels that work here, their holders, the interpreters.
+
+Found once, at the worker's start, by really trying; a level or an interpreter that is missing has a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from supervisor.child import MARK_VARIABLE, WorkerContext
+from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
+from supervisor.sandbox import LEVELS, Bind, Holder, SandboxError, SlotClass
+from supervisor.wire.lease import Lease
+
+INTERPRETED: Final = ("node", "python")
+ZONEINFO: Final = "/zoneinfo/"
+
+
+class Equipment:
+    """The holders by level (started when first needed), the interpreters by type, and what jobs are told."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self.paths = context.paths
+        self.kill_grace_s = context.settings.kill_grace_s
+        self.slot_uid = context.settings.slot_uid_base + context.index if os.geteuid() == 0 else None
+        self.mark = {MARK_VARIABLE: context.mark}
+        self.time_zone = _time_zone()
+        self.passed_environment = {
+            name: value for name in context.pool.env_pass if (value := os.environ.get(name)) is not None
+        }
+        self.missing: dict[str, str] = {}
+        self._context = context
+        self._interpreters: dict[str, Interpreter] = {}
+        self._holders: dict[str, Holder] = {}
+        self._find_interpreters()
+        self.level, self.notes = self._choose_level()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each interpreter that was found, and its path."""
+        return {kind: f"{found.version} {found.path}" for kind, found in self._interpreters.items()}
+
+    @property
+    def enforced(self) -> dict[str, str]:
+        """What the level in force holds jobs to, and how."""
+        return dict(self._holders[self.level].enforced)
+
+    @property
+    def holders(self) -> list[Holder]:
+        """The holders that run."""
+        return list(self._holders.values())
+
+    def interpreter(self, job_type: str) -> Interpreter | None:
+        """What starts scripts of `job_type`, None if they start by themselves; raises Missing."""
+        if job_type in self.missing:
+            raise Missing(self.missing[job_type])
+        return self._interpreters.get(job_type)
+
+    def level_for(self, lease: Lease) -> str:
+        """The level of a lease's attempt."""
+        return self.level if lease.spec.isolation == "auto" else lease.spec.isolation
+
+    def holder(self, level: str) -> Holder:
+        """The holder of `level`; raises SandboxError when this machine cannot have it."""
+        if level not in self._holders:
+            self._holders[level] = self._start_holder(level)
+        return self._holders[level]
+
+    def slot_class(self, lease: Lease) -> SlotClass:
+        """What must be prepared for a lease before it starts."""
+        return SlotClass(
+            network=lease.spec.network,
+            disk_bytes=lease.spec.limits.disk_bytes,
+            work=self._context.pool.work,
+        )
+
+    def drop_holder(self, holder: Holder) -> None:
+        """Forgets a holder that died; the next job of its level starts another."""
+        self._holders = {level: other for level, other in self._holders.items() if other is not holder}
+        holder.close()
+
+    def close(self) -> None:
+        """Ends every holder, and whatever is left in them."""
+        for holder in self._holders.values():
+            holder.close()
+        self._holders = {}
+
+    def _find_interpreters(self) -> None:
+        pool = self._context.pool
+        configured = {"node": pool.node, "python": pool.python}
+        for kind in INTERPRETED:
+            if kind not in pool.types:
+                continue
+            try:
+                self._interpreters[kind] = find(kind, configured[kind], self.paths.cache)
+            except Missing as error:
+                self.missing[kind] = str(error)
+
+    def _choose_level(self) -> tuple[str, dict[str, str]]:
+        wanted = self._context.pool.isolation
+        notes: dict[str, str] = {}
+        for level in LEVELS if wanted == "auto" else (wanted,):
+            try:
+                self.holder(level)
+            except SandboxError as error:
+                notes[level] = str(error)
+            else:
+                return level, notes
+        raise SandboxError("level", 0, "; ".join(f"{level}: {why}" for level, why in notes.items()))
+
+    def _start_holder(self, level: str) -> Holder:
+        context = self._context
+        return Holder.start(
+            level,
+            work_root=self.paths.work,
+            name=f"{context.index}-{level}",
+            slot_uid=self.slot_uid,
+            binds=self._binds(),
+            keep_fds=[context.lock_fd],
+        )
+
+    def _binds(self) -> list[Bind]:
+        folders = {folder for found in self._interpreters.values() for folder in folders_to_bind(found.path)}
+        return [Bind(folder, folder) for folder in sorted(folders)]
+
+
+def _time_zone() -> str:
+    name = os.environ.get("TZ")
+    if name:
+        return name
+    place = os.path.realpath("/etc/localtime")
+    return place.partition(ZONEINFO)[2] or "UTC"

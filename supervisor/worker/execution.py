@@ -1,0 +1,266 @@
+"""One lease, end to end: prepare, fill, start, watch, end, classify. Driven by events; it never blocks on a job.
+
+```
+preparing -Prepared-> running -deadline|cancel|interrupt|output-> ending -grace-> killing -Ended-> over
+```
+Why we end a job is written down before the signal is sent: its outcome comes from that, never from a guess.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from loguru import logger
+
+from supervisor.core.job import Progress
+from supervisor.core.outcome import Ending, Intent, LaunchFailure, Outcome, classify
+from supervisor.runtime.interpreter import Missing
+from supervisor.runtime.plan import Facts, Place, plan_script
+from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, Prepared, Slot, Started
+from supervisor.spool import Spool
+from supervisor.wire.lease import Lease
+from supervisor.worker.channel import Channel
+from supervisor.worker.equipment import Equipment
+from supervisor.worker.output import Output
+from supervisor.worker.workspace import OUTPUT, TEMPORARY, WORK, BadArchive, Workspace
+
+OUTPUT_CHECK_S: Final = 0.05
+PROGRESS_EVERY_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the broker is told. `outcome` None: no process was ever started, the lease is given back."""
+
+    outcome: Outcome | None
+    result: msgspec.Raw | None
+    progress: Progress | None
+
+
+class Execution:
+    """The attempt of one lease in one slot. `finished` is set when it is over and its tree is verified gone."""
+
+    def __init__(
+        self, lease: Lease, slot: Slot, equipment: Equipment, level: str, on_start: Callable[[], None]
+    ) -> None:
+        self.lease = lease
+        self.level = level
+        self.slot = slot
+        self.channel = Channel()
+        self.finished: Finished | None = None
+        self._equipment = equipment
+        self._on_start = on_start
+        self._limits = lease.spec.limits
+        self._output: Output | None = None
+        self._intent: Intent | None = None
+        self._started = False
+        self._deadline: float | None = None
+        self._kill_at: float | None = None
+        self._output_at: float | None = None
+        self._progress_at: float | None = None
+        self._progress_told: Progress | None = None
+
+    # What happens to it
+
+    def on_slot(self, now: float) -> None:
+        """Something came from the keeper."""
+        for event in self.slot.receive():
+            match event:
+                case Prepared():
+                    self._begin(event, now)
+                case Started():
+                    pass
+                case LaunchFailed():
+                    failure = LaunchFailure(event.step, event.errno, event.message, event.kind)
+                    self._over(Ending(launch_failure=failure, program=self._program()))
+                case Ended():
+                    self._over(self._ending_of(event))
+                case KeeperLost():
+                    self._over(Ending(stuck=not event.gone))
+
+    def on_channel(self) -> None:
+        """The job said something."""
+        self.channel.receive()
+
+    def cancel(self, now: float) -> None:
+        """Its job was cancelled."""
+        self._end("cancelled", now)
+
+    def interrupt(self, now: float) -> None:
+        """The supervisor cannot wait for it any longer."""
+        self._end("interrupted", now)
+
+    def on_time(self, now: float) -> None:
+        """Does what is due at `now`."""
+        if self._deadline is not None and now >= self._deadline:
+            self._end("timeout", now)
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self.slot.end(kill=True)
+        if self._output_at is not None and now >= self._output_at:
+            self._check_output(now)
+
+    def next_time(self) -> float | None:
+        """When `on_time` is wanted, in monotonic seconds."""
+        times = [at for at in (self._deadline, self._kill_at, self._output_at) if at is not None]
+        return min(times) if times else None
+
+    def new_progress(self, now: float) -> Progress | None:
+        """Progress worth telling now: at most five times a second."""
+        newest = self.channel.progress
+        if newest == self._progress_told or (self._progress_at is not None and now < self._progress_at):
+            return None
+        self._progress_told = newest
+        self._progress_at = now + PROGRESS_EVERY_S
+        return newest
+
+    # How it goes
+
+    def _begin(self, prepared: Prepared, now: float) -> None:
+        if self._intent is not None:
+            self._give_back()
+            return
+        try:
+            self._start(prepared, now)
+        except Missing as error:
+            self._refuse(str(error))
+        except BadArchive as error:
+            self._refuse(str(error))
+        except OSError as error:
+            self._refuse(f"its files could not be written ({error.strerror}): {_why_not_written(error)}")
+
+    def _start(self, prepared: Prepared, now: float) -> None:
+        equipment, lease, spec = self._equipment, self.lease, self.lease.spec
+        workspace = Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths))
+        head = workspace.fill(lease)
+        interpreter = equipment.interpreter(lease.type)
+        place = Place(
+            job_dir=f"{prepared.job_dir}/{WORK}",
+            output_dir=f"{prepared.job_dir}/{OUTPUT}",
+            tmp_dir=f"{prepared.job_dir}/{TEMPORARY}",
+        )
+        plan = plan_script(spec, self._facts(), place, interpreter, head)
+        self._output = Output(
+            equipment.paths,
+            lease.job,
+            lease.attempt,
+            merge=spec.merge,
+            cap_bytes=self._limits.output_bytes,
+            owner=equipment.slot_uid,
+        )
+        stdin = workspace.open_stdin(lease)
+        try:
+            launch = Launch(
+                argv=list(plan.argv),
+                env=plan.env,
+                cwd=place.job_dir,
+                rlimits=plan.rlimits,
+                stdin=stdin,
+                stdout=self._output.stdout,
+                stderr=self._output.stderr,
+                channel=self.channel.theirs.fileno(),
+                memory_bytes=self._limits.memory_bytes,
+                cpu_s=self._limits.cpu_s,
+                processes=self._limits.processes,
+            )
+            self._on_start()
+            self._started = True
+            self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
+            self._output_at = None if self._limits.output_bytes is None else now + OUTPUT_CHECK_S
+            self.slot.start(launch)
+        finally:
+            os.close(stdin)
+        self._output.hand_over()
+        self.channel.hand_over()
+
+    def _end(self, intent: Intent, now: float) -> None:
+        """Ends the attempt for `intent`; the first intent stands, but a kill may come sooner."""
+        self._deadline = None
+        if self.finished is not None or self._intent is not None:
+            return
+        self._intent = intent
+        if not self._started:
+            return
+        at_once = intent == "output_limit"
+        self.slot.end(kill=at_once)
+        if not at_once:
+            self._kill_at = now + self._equipment.kill_grace_s
+
+    def _check_output(self, now: float) -> None:
+        assert self._output is not None
+        self._output_at = now + OUTPUT_CHECK_S
+        if self._output.over():
+            self._output_at = None
+            self._end("output_limit", now)
+
+    # How it ended
+
+    def _ending_of(self, ended: Ended) -> Ending:
+        assert self._output is not None
+        over = self._output.over()
+        self._output.cut()
+        stdout_bytes, stderr_bytes = self._output.sizes()
+        return Ending(
+            status=ended.status,
+            killed_for=ended.killed_for,
+            intent=self._intent,
+            on_request=ended.on_request,
+            stuck=ended.stuck,
+            wall_s=ended.wall_s,
+            cpu_s=ended.cpu_s,
+            peak_memory_bytes=ended.peak_memory_bytes,
+            max_rss_bytes=ended.max_rss_bytes,
+            peak_processes=ended.peak_processes,
+            leftover_killed=ended.leftover_killed,
+            stdout_bytes=stdout_bytes,
+            stderr_bytes=stderr_bytes,
+            output_over=over,
+            stderr_tail=self._output.tail_of_stderr(),
+            program=self._program(),
+        )
+
+    def _over(self, ending: Ending) -> None:
+        self.channel.receive()
+        outcome = classify(ending, self._limits, network=self.lease.spec.network)
+        if self.channel.refused is not None:
+            outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {self.channel.refused}")
+        self._finish(Finished(outcome, self.channel.result, self.channel.progress))
+
+    def _refuse(self, why: str) -> None:
+        logger.info("job {} attempt {} cannot start: {}", self.lease.job, self.lease.attempt, why)
+        self._finish(Finished(Outcome(reason="spawn_error", message=why, retryable=False), None, None))
+
+    def _give_back(self) -> None:
+        self._finish(Finished(None, None, None))
+
+    def _finish(self, finished: Finished) -> None:
+        self._deadline = self._kill_at = self._output_at = None
+        self.slot.close()
+        self.channel.close()
+        if self._output is not None:
+            self._output.close()
+        self.finished = finished
+
+    def _program(self) -> str:
+        return self.lease.spec.main or self.lease.type
+
+    def _facts(self) -> Facts:
+        return Facts(
+            job=self.lease.job,
+            attempt=self.lease.attempt,
+            queue=self.lease.queue,
+            type=self.lease.type,
+            passed=self._equipment.passed_environment,
+            time_zone=self._equipment.time_zone,
+            mark=self._equipment.mark,
+        )
+
+
+def _why_not_written(error: OSError) -> str:
+    if error.errno in (28, 122):
+        return "they do not fit into its folder: raise it with --disk"
+    return "see the daemon's log"

@@ -1,0 +1,73 @@
+"""A worker without jobs: it does what the file `<pool>-<number>.does` of the test's folder says, and waits.
+
+`die N`: exits with N. `speak`: dies of a SupervisorError. `defect`: dies of a Python exception. `busy`: ignores the
+first SIGTERM. `deaf`: ignores all of them. `orphan`: leaves a process of its own session, with an empty environment,
+whose parent is dead; `bomb`: leaves some that go on forking.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from dummy_broker import FOLDER, note_fds
+
+from supervisor.child import WorkerContext
+from supervisor.core.errors import StorageError
+
+terms = 0
+
+
+def run(context: WorkerContext) -> int:
+    file_name = f"{FOLDER}/{context.name.replace('/', '-')}"
+    what = read(f"{file_name}.does")
+    signal.signal(signal.SIGTERM, count_term)
+    context.scoreboard.started = 42
+    note_fds(context.name.replace("/", "-"))
+    if what.startswith("die"):
+        return int(what.split()[1])
+    if what == "speak":
+        raise StorageError("the broker has no lease for me")
+    if what == "defect":
+        raise ZeroDivisionError("a defect")
+    if what in ("orphan", "bomb"):
+        leave_orphan(f"{file_name}.orphan", what)
+    with open(f"{file_name}.terms", "w", encoding="ascii"):
+        pass
+    needed = {"busy": 2, "deaf": 1_000_000}.get(what, 1)
+    while terms < needed:
+        signal.sigtimedwait([], 0.02)
+        with open(f"{file_name}.terms", "w", encoding="ascii") as file:
+            file.write(str(terms))
+    return 0
+
+
+def count_term(number: int, frame: object) -> None:
+    global terms
+    terms += 1
+
+
+def read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def leave_orphan(path: str, what: str) -> None:
+    if os.fork() != 0:
+        while not read(path):
+            time.sleep(0.005)
+        return
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+    program = "import time; time.sleep(100)"
+    if what == "bomb":
+        program = "import os,time\nfor n in range(20):\n  time.sleep(.002)\n  os.fork()\n  n>8 and time.sleep(100)"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+    os.execve(sys.executable, [sys.executable, "-S", "-c", program], {})

@@ -1,0 +1,88 @@
+"""The library stands alone: the probe tells the truth, and one script runs without any daemon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sandbox_bench import ROOT, SLOT_UID
+
+import supervisor.sandbox as sandbox
+from supervisor.sandbox import LEVELS, probe
+from supervisor.sandbox.fault import SandboxError
+from supervisor.sandbox.verdict import _refusal
+
+
+def run(level: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "supervisor.sandbox", "run", "--level", level, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def script(tmp_path: Path, name: str, source: str) -> str:
+    path = tmp_path / name
+    path.write_text(source)
+    return str(path)
+
+
+def test_every_level_works_on_this_machine(level: str) -> None:
+    verdict = probe(level, slot_uid=SLOT_UID if ROOT else None)
+    assert verdict.ok, verdict
+
+
+def test_a_probe_that_fails_says_which_step(level: str) -> None:
+    verdict = probe(level, slot_uid=SLOT_UID if ROOT else None, argv=["/bin/false"])
+    assert (verdict.ok, verdict.reason) == (False, "/bin/false ended with wait status 256")
+    missing = probe(level, slot_uid=SLOT_UID if ROOT else None, work_root="/no/such/place")
+    assert not missing.ok
+    assert "work folder" in missing.reason
+
+
+def test_a_refused_user_namespace_names_what_enables_it() -> None:
+    verdict = _refusal("namespace", SandboxError.of("user_namespace", PermissionError(1, "no")))
+    assert "Operation not permitted" in verdict.reason
+    assert "sysctl" in verdict.remedy
+
+
+def test_a_script_runs_alone_and_its_code_is_ours(level: str, tmp_path: Path) -> None:
+    done = run(level, script(tmp_path, "job.js", "console.log(process.argv[2]); console.error('e'); process.exit(9)"), "word")
+    assert (done.returncode, done.stdout) == (9, "word\n")
+    assert done.stderr.startswith("e\nsandbox: exit 9 (")
+
+
+def test_a_script_over_its_time_ends_by_a_signal(level: str, tmp_path: Path) -> None:
+    done = run(level, "--timeout", "0.3", script(tmp_path, "job.py", "while True: pass"))
+    assert done.returncode == 128 + 15
+    assert "time was over" in done.stderr
+
+
+def test_a_script_over_its_memory_is_told_so(level: str, tmp_path: Path) -> None:
+    done = run(level, "--memory", "64M", script(tmp_path, "job.py", "x = []\nwhile True: x.append(bytearray(1 << 20))"))
+    assert done.returncode == 128 + 9
+    assert "memory limit" in done.stderr
+
+
+def test_a_shell_script_and_an_unknown_kind(level: str, tmp_path: Path) -> None:
+    assert run(level, script(tmp_path, "job.sh", "exit 3")).returncode == 3
+    assert run(level, script(tmp_path, "job.xyz", "")).returncode == 125
+
+
+def test_every_public_name_is_there() -> None:
+    assert sorted(sandbox._HOME) == sorted(sandbox.__all__)
+    for name in sandbox.__all__:
+        assert getattr(sandbox, name) is not None
+
+
+def test_the_slim_processes_stay_slim() -> None:
+    code = "import sys; from supervisor.sandbox import holder_program; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(answer.stdout.split())
+    assert not loaded & {"socket", "json", "signal", "threading", "typing", "dataclasses", "re", "enum", "logging"}
+
+
+def test_each_row_of_the_table_says_what_it_gives() -> None:
+    for rows in LEVELS.values():
+        names = [row.name for row in rows]
+        assert len(names) == len(set(names))
+        assert all(row.gives for row in rows)

@@ -1,0 +1,150 @@
+"""Limits hold for the whole tree, and only the keeper's own kill counts as one."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from sandbox_bench import JOB_UID, Bench, processes_with
+
+from supervisor.sandbox import SlotClass
+
+MIB = 1 << 20
+
+
+def test_memory_of_buffers_is_limited_and_named(bench: Bench) -> None:
+    source = "const kept = []; for (let i = 0; i < 32; i++) kept.push(Buffer.alloc(16 << 20, 1)); setInterval(()=>{}, 1e6)"
+    result = bench.node(source, memory_bytes=128 * MIB)
+    assert result.code == -9
+    assert result.ended.killed_for == "memory"
+    assert 128 * MIB < result.ended.peak_memory_bytes < 700 * MIB
+    assert not result.ended.on_request
+
+
+def test_memory_of_children_is_added_up(bench: Bench) -> None:
+    source = """
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        hoard = bytearray(os.urandom(1 << 20) * 40); time.sleep(60)
+time.sleep(60)
+"""
+    result = bench.python(source, memory_bytes=100 * MIB)
+    assert (result.code, result.ended.killed_for) == (-9, "memory")
+
+
+def test_pages_that_a_fork_shares_are_counted_once(bench: Bench) -> None:
+    source = """
+import os, time
+hoard = bytearray(os.urandom(1 << 20) * 60)
+children = []
+for _ in range(6):
+    child = os.fork()
+    if child == 0:
+        time.sleep(0.5); os._exit(0)
+    children.append(child)
+for child in children: os.waitpid(child, 0)
+"""
+    result = bench.python(source, memory_bytes=150 * MIB)
+    assert (result.code, result.ended.killed_for) == (0, None), result.ended
+
+
+def test_files_in_memory_count_as_memory(private_bench: Bench) -> None:
+    result = private_bench.shell("head -c 60M /dev/zero > big; sleep 60", memory_bytes=40 * MIB)
+    assert result.ended.killed_for == "memory"
+
+
+def test_an_endless_loop_ends_at_its_cpu_limit(bench: Bench) -> None:
+    result = bench.node("for (;;);", cpu_s=1)
+    assert (result.code, result.ended.killed_for) == (-9, "cpu")
+    assert 0.9 < result.ended.cpu_s < 2
+
+
+def test_cpu_of_three_children_is_added_up(bench: Bench) -> None:
+    loop = "while :; do :; done"
+    result = bench.shell(f"({loop})& ({loop})& ({loop})& wait", cpu_s=1)
+    assert (result.code, result.ended.killed_for) == (-9, "cpu")
+    assert result.ended.wall_s < 5
+    assert result.ended.peak_processes >= 4
+
+
+def test_cpu_of_generations_that_orphan_themselves_is_added_up(bench: Bench) -> None:
+    source = """
+import os, time
+if os.fork():
+    while True: time.sleep(1)
+for _ in range(100):
+    end = time.process_time() + 0.2
+    while time.process_time() < end: pass
+    if os.fork(): os._exit(0)
+"""
+    result = bench.python(source, cpu_s=1)
+    assert result.ended.killed_for == "cpu"
+    assert result.ended.cpu_s < 3
+
+
+def test_a_fork_bomb_is_contained_and_gone(bench: Bench) -> None:
+    with bench.open_job(["/bin/sh", "-c", "b() { b | b & }; b; echo up; sleep 60"], processes=48, cpu_s=3) as job:
+        job.until_output("up")
+        job.slot.end(kill=True)
+        result = job.finish()
+    assert result.ended.on_request
+    assert not result.ended.stuck
+    assert not {pid: text for pid, text in processes_with(bench.token).items() if "keeper" not in text and "holder" not in text}
+
+
+def test_the_process_limit_is_the_jobs_own(bench: Bench) -> None:
+    source = """
+import os, time
+made = 0
+try:
+    while made < 100:
+        if os.fork() == 0: time.sleep(60)
+        made += 1
+except OSError as error:
+    print(error.errno, made)
+"""
+    result = bench.python(source, processes=20)
+    assert result.code == 0
+    number, made = map(int, result.out.split())
+    assert number == 11
+    assert made <= 20
+    if bench.private or os.geteuid() == 0:
+        assert made >= 18
+
+
+def test_the_disk_is_full_at_its_cap(private_bench: Bench) -> None:
+    slot_class = SlotClass(disk_bytes=8 * MIB, inodes=50, tmp_bytes=4 * MIB)
+    source = """
+import errno, os
+def fill(path):
+    try:
+        with open(path, 'wb') as file:
+            for _ in range(64): file.write(bytes(1 << 20)); file.flush()
+    except OSError as error: return errno.errorcode[error.errno]
+print(fill('big'), fill('/tmp/big'), fill('/dev/shm/big'))
+os.unlink('big')
+try:
+    for number in range(100): open(str(number), 'w').close()
+except OSError as error: print(errno.errorcode[error.errno], number < 50)
+"""
+    result = private_bench.python(source, slot_class=slot_class)
+    assert result.out == "ENOSPC ENOSPC ENOSPC\nENOSPC True\n", result
+
+
+def test_kernel_limits_are_in_force_and_a_hard_limit_is_never_raised(bench: Bench) -> None:
+    source = "import resource as r; print(r.getrlimit(r.RLIMIT_NOFILE), r.getrlimit(r.RLIMIT_CORE)[0])"
+    limits = {"NOFILE": (64, 128), "CORE": (0, 0), "NPROC": (50, 10**9)}
+    assert bench.python(source, rlimits=limits).out == "(64, 128) 0\n"
+
+
+def test_a_file_size_limit_is_the_kernels_and_no_kill_of_ours(bench: Bench) -> None:
+    result = bench.shell("exec head -c 2M /dev/zero > big", rlimits={"FSIZE": (1 << 20, 1 << 20)})
+    assert result.code == -25  # SIGXFSZ, which Python would have left ignored
+    assert result.ended.killed_for is None
+
+
+@pytest.mark.parametrize("work", ["tmpfs", "disk"])
+def test_the_job_owns_its_folder_in_memory_and_on_disk(bench: Bench, work: str) -> None:
+    result = bench.shell("stat -c '%u %a' . && touch x && ls -A", slot_class=SlotClass(work=work))
+    assert result.out == f"{JOB_UID} 700\nx\n"
