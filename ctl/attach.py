@@ -40,7 +40,8 @@ def submit_and_stay(
                 console.print_json(final.raw)
         except KeyboardInterrupt:
             if job is not None:
-                console.complain(f"left; job {job} is being cancelled: `workerctl show {job}`")
+                how = "is being cancelled" if interrupt.cancelled else "may go on"
+                console.complain(f"left; job {job} {how}: `workerctl show {job}`")
             return exits.INTERRUPTED
         except WorkerctlError as error:
             console.complain(error.message)
@@ -69,5 +70,5 @@ def print_verdict(console: Console, job: Job) -> None:
 
 def verdict(job: Job) -> str:
     """`job 42 failed: memory_limit: killed at 512 MiB: raise it with --memory`."""
-    parts = [f"job {job.id} {job.state}", None if job.ok or job.reason == job.state else job.reason, job.message]
-    return ": ".join(part.replace("\n", " ") for part in parts if part)
+    parts = [f"job {job.id} {job.state}", None if job.ok else job.reason, job.message]
+    return ": ".join(part.replace("\n", " ") for part in parts if part and part != job.state)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import tempfile
 
 from ctl.errors import invalid
 
@@ -21,14 +19,24 @@ class Blob:
     """Content named by its sha256. Takes over `file`, which must be seekable."""
 
     def __init__(self, file: BinaryIO) -> None:
-        digest = hashlib.sha256()
-        self.size = 0
-        file.seek(0)
-        while piece := file.read(_READ_BYTES):
-            digest.update(piece)
-            self.size += len(piece)
-        self.sha256 = digest.hexdigest()
+        self.size = file.seek(0, os.SEEK_END)
         self._file: BinaryIO | None = file
+        self._sha256: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of all of it, in hexadecimal; the content is read through at the first time."""
+        if self._sha256 is None:
+            import hashlib
+
+            digest = hashlib.sha256()
+            offset = 0
+            while piece := self.read(offset, _READ_BYTES):
+                digest.update(piece)
+                offset += len(piece)
+            self.size = offset
+            self._sha256 = digest.hexdigest()
+        return self._sha256
 
     def read(self, offset: int = 0, length: int = -1) -> bytes:
         """Bytes from `offset` on; all of them without `length`."""
@@ -50,6 +58,8 @@ def blob_of_bytes(data: bytes) -> Blob:
 
 def blob_of_stream(stream: BinaryIO, name: str) -> Blob:
     """What `stream` gives until its end, kept in an unnamed file; raises InvalidRequest above 256 MiB."""
+    import tempfile
+
     copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  the blob closes it
     size = 0
     while piece := stream.read(_READ_BYTES):
@@ -71,6 +81,15 @@ def blob_of_file(path: str) -> Blob:
             return blob_of_stream(file, path)
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def blob_of_stdin() -> Blob:
+    """All of standard input; raises InvalidRequest where it is closed."""
+    import sys
+
+    if sys.stdin is None:
+        raise invalid("standard input is closed: give the file by name")
+    return blob_of_stream(sys.stdin.buffer, "standard input")
 
 
 def unreadable(path: str, error: OSError) -> Exception:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     AnyJob = int | Job | Submitted
 
-LARGEST_PAGE = 1000
+LARGEST_PAGE = 250
+"""Jobs asked for at once: so many fit into one line, whatever their messages."""
+MOST_WAITED_FOR = 10_000
 
 
 class Client:
@@ -76,28 +78,27 @@ class Client:
 
     def wait(self, job: AnyJob, timeout: str | float | None = None) -> Job:
         """The job, when it is final; raises WaitTimeout after `timeout` (seconds or `1h30m`)."""
-        return next(iter(self.wait_each([job], timeout)))
+        return next(self.wait_each([job], timeout))
 
     def wait_each(self, jobs: Iterable[AnyJob], timeout: str | float | None = None) -> Iterator[Job]:
         """Each job as it becomes final, whichever is first; raises WaitTimeout, NotFound."""
         from ctl.submission import duration_s
 
-        waiting = list(dict.fromkeys(id_of(job) for job in jobs))
+        waiting = dict.fromkeys(id_of(job) for job in jobs)
         end = None if timeout is None else time.monotonic() + duration_s("timeout", timeout)
 
         def rest() -> dict[str, Any]:
             left_s = None if end is None else max(0.0, end - time.monotonic())
-            return {"jobs": waiting, "timeout_s": left_s}
+            return {"jobs": [*waiting][:MOST_WAITED_FOR], "timeout_s": left_s}
 
         while waiting:
+            before = len(waiting)
             for value in self._session.stream("wait", rest):
                 if value["id"] in waiting:
-                    waiting.remove(value["id"])
+                    del waiting[value["id"]]
                     yield Job(value)
-                if not waiting:
-                    return
-            if waiting:
-                raise DaemonFailed("internal", f"the daemon ended the wait without job {waiting[0]}")
+            if len(waiting) == before:
+                raise DaemonFailed("internal", f"the daemon ended the wait without job {next(iter(waiting))}")
 
     def follow(
         self,

@@ -80,12 +80,12 @@ class Console:
 
     @property
     def width(self) -> int | None:
-        """Columns of the terminal; None where lines need not be cut."""
+        """Columns of the terminal; None where stdout is none, so that nothing is ever cut from data."""
+        if not self.out_is_terminal:
+            return None
         columns = os.environ.get("COLUMNS", "")
         if columns.isdecimal() and int(columns) > 0:
             return int(columns)
-        if not self.out_is_terminal:
-            return None
         try:
             return os.get_terminal_size(STDOUT).columns or None
         except OSError:

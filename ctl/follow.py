@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
+from supervisor.core.names import RUNNING
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -90,6 +92,8 @@ class Position:
         if event.cursor <= self.after:
             return None
         self.after = event.cursor
+        if event.event == RUNNING and event.attempt is not None:
+            self._reach(event.attempt)
         return event
 
     def _output(self, value: dict[str, Any]) -> Output | None:
@@ -99,10 +103,7 @@ class Position:
         data = bytes_of(value)
         if self.attempt is not None and attempt < self.attempt:
             return None
-        if attempt != self.attempt:
-            if self.attempt is not None:
-                self.next_byte = {"stdout": 0, "stderr": 0}
-            self.attempt = attempt
+        self._reach(attempt)
         seen = self.next_byte[stream] - offset
         if seen > 0:
             data, offset = data[seen:], offset + seen
@@ -110,3 +111,11 @@ class Position:
             return None
         self.next_byte[stream] = offset + len(data)
         return Output(value["cursor"], stream, attempt, offset, data)
+
+    def _reach(self, attempt: int) -> None:
+        """A later attempt begins at its first byte; without its number a broker could not resume in it."""
+        if self.attempt is None:
+            self.attempt = attempt
+        elif attempt > self.attempt:
+            self.attempt = attempt
+            self.next_byte = {"stdout": 0, "stderr": 0}

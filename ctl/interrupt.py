@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 
 class CancelOnInterrupt:
-    """While it is entered, SIGINT cancels the job given to `watch`. `happened` says whether it came."""
+    """While it is entered, SIGINT cancels the job given to `watch`.
+
+    `happened` says whether it came, `cancelled` whether the cancel was acknowledged.
+    """
 
     def __init__(self, console: Console, socket: str | None) -> None:
         self.happened = False
+        self.cancelled = False
         self._console = console
         self._socket = socket
         self._job: int | None = None
@@ -59,6 +63,7 @@ class CancelOnInterrupt:
         try:
             with Client(self._socket) as client:
                 client.cancel(job, "Ctrl-C")
+            self.cancelled = True
         except WorkerctlError as error:
             if error.code != "wrong_state":
                 self._console.complain(f"job {job} could not be cancelled: {error.message}")

@@ -42,7 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else exits.OK
     except OSError as error:
         _complain(f"cannot write: {error.strerror or error}" if error.filename is None else str(error))
-        return 7
+        return exits.DEFECT
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        _complain("this is a defect of workerctl; please report it with the lines above")
+        return exits.NO_STATUS if verb == "run" else exits.DEFECT
 
 
 def _run(verb: str, options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from ctl.console import STDERR, STDOUT, escape, write_all
+from ctl.console import STDERR, STDOUT, Console, escape, write_all
 from ctl.errors import invalid
 from ctl.verbs import TAKES_SCRIPT, VERBS
 
@@ -29,6 +29,13 @@ examples:
   workerctl logs -f @last
   workerctl list --state failed
 """
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps line ends. Its width is given: argparse would load half of the standard library to find it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(Console().width or 100, 120) - 2)
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,9 +92,8 @@ def verb_parser(verb: str) -> Parser:
         prog=f"workerctl {verb}",
         description=getattr(module, "DESCRIPTION", VERBS[verb][0].upper() + VERBS[verb][1:] + "."),
         epilog="examples:\n" + "".join(f"  {line}\n" for line in module.EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
-        usage=None,
     )
     module.add_arguments(parser)
     add_globals(parser)
@@ -111,7 +117,7 @@ def main_parser() -> Parser:
         usage="workerctl [options] [VERB …]",
         description=f"Queue scripts on this machine, watch them, and know why they died.\n\nverbs:\n{verbs}",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
@@ -141,7 +147,7 @@ def parse(verb: str, before: Sequence[str], after: Sequence[str]) -> argparse.Na
 
 def globals_parser(prog: str) -> Parser:
     """The parser of what stands before a verb."""
-    parser = Parser(prog=prog, allow_abbrev=False, add_help=False)
+    parser = Parser(prog=prog, formatter_class=Formatter, allow_abbrev=False, add_help=False)
     add_globals(parser)
     return parser
 

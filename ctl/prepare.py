@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
-from ctl.blob import blob_of_bytes, blob_of_file, blob_of_stream
+from ctl.blob import blob_of_bytes, blob_of_file, blob_of_stdin
 from ctl.errors import WorkerctlError, invalid
 from ctl.job import Submitted
 from ctl.script import Script, from_text, inline_text, read_script
@@ -135,6 +135,4 @@ def _input(file: object, stdin: str | bytes | None, stdin_file: str | os.PathLik
         return blob_of_file(os.fspath(stdin_file))
     if file == "-":
         raise invalid("--stdin -: standard input is the script already")
-    import sys
-
-    return blob_of_stream(sys.stdin.buffer, "standard input")
+    return blob_of_stdin()

@@ -1,7 +1,7 @@
 """What a job is made of: the script's text, or blobs with their places in the job's folder.
 
-A small UTF-8 file goes inside the submit; everything else, and every script that is executable or has company, is
-`put` first. Reads files, sends nothing.
+A small UTF-8 file goes inside the submit (the daemon makes it executable); everything else, and every script that
+has company, is `put` first. Reads files, sends nothing.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 
-from ctl.blob import Blob, blob_of_bytes, blob_of_file, blob_of_stream
+from ctl.blob import Blob, blob_of_bytes, blob_of_file, blob_of_stdin
 from ctl.errors import invalid
 
 TYPE_CHECKING = False
@@ -24,6 +23,8 @@ _INLINE_JSON_BYTES = 384 << 10
 """Two texts of this size, escaped, fit into one line together with arguments and environment."""
 DEFAULT_MAINS = ("index.js", "main.py", "main.sh")
 _NODE_ENDINGS = ("", ".js", ".cjs", ".mjs", "/index.js")
+_TELLING_ENDINGS = frozenset({".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".py", ".sh", ".bash"})
+_EXEC_HEADS = (b"#!", b"\x7fELF")
 
 
 class Place:
@@ -83,22 +84,16 @@ def inline_text(blob: Blob) -> str | None:
 def _from_stdin(main: str | None, files: list[str]) -> Script:
     if main is not None:
         raise invalid("--main names the script inside a folder, but the script is read from standard input")
-    blob = blob_of_stream(sys.stdin.buffer, "standard input")
-    script = _single(blob, "stdin", "", files, executable=False)
-    if blob_head(script) != b"#!":
+    blob = blob_of_stdin()
+    shebang = blob.read(0, 2) == b"#!"
+    script = _single(blob, "stdin", "", files, executable=True)
+    if not shebang:
         script.fields["type"] = "node"
     return script
 
 
-def blob_head(script: Script) -> bytes:
-    """The first two bytes of a single-file script."""
-    if "source" in script.fields:
-        return str(script.fields["source"])[:2].encode()
-    return script.places[0].blob.read(0, 2)
-
-
 def _single(blob: Blob, name: str, folder: str, files: list[str], executable: bool) -> Script:
-    text = None if executable or files else inline_text(blob)
+    text = None if files else inline_text(blob)
     label = _label(name)
     if text is not None:
         blob.close()
@@ -112,7 +107,13 @@ def _single(blob: Blob, name: str, folder: str, files: list[str], executable: bo
         if place.path in taken:
             raise invalid(f"{place.path} is given twice")
         taken.add(place.path)
-    return Script({"name": label, "main": name}, places, warnings)
+    return Script({"name": label, "main": name, **_type_by_head(name, blob.read(0, 4))}, places, warnings)
+
+
+def _type_by_head(name: str, head: bytes) -> dict[str, str]:
+    """The type of a script whose name does not tell it; the daemon reads no head of what was put."""
+    told = os.path.splitext(name)[1].lower() in _TELLING_ENDINGS
+    return {"type": "exec"} if not told and head.startswith(_EXEC_HEADS) else {}
 
 
 def _beside(path: str, folder: str, warnings: list[str]) -> Place:
@@ -136,8 +137,10 @@ def _from_folder(folder: str, main: str | None, files: list[str]) -> Script:
     name = os.path.basename(os.path.abspath(folder)) or "folder"
     chosen = _main_of(folder, main)
     warnings: list[str] = []
+    with open(os.path.join(folder, chosen), "rb") as file:
+        by_head = _type_by_head(chosen, file.read(4))
     blob = _packed(folder, warnings)
-    return Script({"name": _label(name), "main": chosen}, [Place(blob, ".", kind="tar")], warnings)
+    return Script({"name": _label(name), "main": chosen, **by_head}, [Place(blob, ".", kind="tar")], warnings)
 
 
 def _packed(folder: str, warnings: list[str]) -> Blob:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from supervisor.config import LogSettings
+from supervisor.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 _STDERR: Final = 2
 _PATIENCE_MS: Final = 200
 _file_fd: int | None = None
+_nobody_reads = False
 
 
 def configure(role: str, settings: LogSettings) -> None:
-    """Makes this process log as `role` (such as `broker`) to stderr or `settings.file`. May be called again."""
+    """Makes this process log as `role` (such as `broker`) to stderr or `settings.file`. May be called again.
+
+    Raises SettingsError when the file cannot be opened.
+    """
     fd = _open(settings.file)
     render = _as_text if _wants_text(settings, fd) else _as_json
 
@@ -41,6 +46,11 @@ def configure(role: str, settings: LogSettings) -> None:
     _take_over_logging(settings.level)
 
 
+def announce(sentence: str) -> None:
+    """One plain line on stderr, for people and programs that wait for it; lost when nobody can read it."""
+    _write(_STDERR, sentence.encode("utf-8", "backslashreplace") + b"\n")
+
+
 def _open(path: str | None) -> int:
     global _file_fd
     if _file_fd is not None:
@@ -48,7 +58,10 @@ def _open(path: str | None) -> int:
         _file_fd = None
     if path is None:
         return _STDERR
-    _file_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _file_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise SettingsError(f"log.file: cannot open {path}: {error.strerror}") from error
     return _file_fd
 
 
@@ -60,14 +73,16 @@ def forget_inherited() -> None:
 
 def _write(fd: int, line: bytes) -> None:
     """Writes unless nobody takes it: a pipe that is not read must not stop the daemon. What is left is dropped."""
+    global _nobody_reads
     writable = select.poll()
     writable.register(fd, select.POLLOUT)
     try:
-        while line and writable.poll(_PATIENCE_MS):
+        while line and writable.poll(0 if _nobody_reads else _PATIENCE_MS):
             # A writable pipe takes at least PIPE_BUF bytes without blocking.
             line = line[os.write(fd, line[: select.PIPE_BUF]) :]
     except OSError:
         pass
+    _nobody_reads = bool(line)
 
 
 def _wants_text(settings: LogSettings, fd: int) -> bool:

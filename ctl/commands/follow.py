@@ -55,5 +55,7 @@ def told(event: Event) -> str:
         details.append(f"attempt {event.attempt}")
     if isinstance(data.get("percentage"), int | float):
         details.append(f"{data['percentage']:g} %")
-    details += [data.get(name) for name in ("stage", "reason", "message")]
+    details += [
+        data[name] for name in ("stage", "reason", "message") if data.get(name) not in (None, "ok", event.event)
+    ]
     return ", ".join([f"job {event.job}: {event.event}", *(str(detail) for detail in details if detail)])

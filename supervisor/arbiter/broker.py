@@ -13,7 +13,7 @@ from typing import Final
 from loguru import logger
 
 from supervisor.arbiter.broker_link import BrokerLink
-from supervisor.arbiter.fleet import WorkerFleet
+from supervisor.arbiter.fleet import FORK_AGAIN_S, WorkerFleet
 from supervisor.arbiter.loop import Loop
 from supervisor.arbiter.reap import Child, Exit, reap
 from supervisor.core.errors import EXIT_OK, EXIT_SCHEMA, EXIT_SETTINGS, EXIT_STORAGE
@@ -68,7 +68,8 @@ class Broker:
             self.child = self._fork(link)
         except OSError as error:
             link.dispose()
-            self._come_back(None, f"it could not be forked: {error.strerror}")
+            logger.error("the broker cannot be forked ({}): trying again", error.strerror)
+            self._loop.later(FORK_AGAIN_S, self.start)
             return
         self._link = link
         self._loop.watch(self.child.pidfd, self._look)
@@ -134,8 +135,8 @@ class Broker:
         words = self._scoreboard.last_words
         self._come_back(ended, ended.cause + (f": {words}" if words else ""))
 
-    def _come_back(self, ended: Exit | None, cause: str) -> None:
-        if self._closing and ended is not None and ended.code == 0:
+    def _come_back(self, ended: Exit, cause: str) -> None:
+        if self._closing and ended.code == 0:
             self._end(0, "")
             return
         failed = self._ready_at_s is None or self._loop.now_s() - self._ready_at_s < _READY_LIFE_S
@@ -147,16 +148,16 @@ class Broker:
         logger.warning("the broker {}; the next starts in {:g} s, the workers go on", cause, delay_s)
         self._loop.later(delay_s, self.start)
 
-    def _delay_s(self, ended: Exit | None) -> float | None:
-        if self._closing or (ended is not None and ended.code == EXIT_SCHEMA):
+    def _delay_s(self, ended: Exit) -> float | None:
+        if self._closing or ended.code == EXIT_SCHEMA:
             return None
         if self._restarts_left is None:
             return after_broker_death(self._failed_starts)
         self._restarts_left -= 1
         return 0.0 if self._restarts_left >= 0 else None
 
-    def _exit_status(self, ended: Exit | None) -> int:
-        if ended is not None and ended.code in _MEANINGFUL_EXITS:
+    def _exit_status(self, ended: Exit) -> int:
+        if ended.code is not None and ended.code in _MEANINGFUL_EXITS:
             return ended.code
         # Told to close, it had already made everything durable.
         return EXIT_OK if self._closing else EXIT_STORAGE

@@ -21,6 +21,8 @@ from supervisor.core.fleet import Deaths, after_worker_death
 from supervisor.scoreboard import Slot
 from supervisor.wire.tree import Exited, Fleet, Member, SlotState
 
+FORK_AGAIN_S: Final = 1.0
+"""Until the next try when the kernel refuses a fork."""
 _SHORTEST_LIFE_S: Final = 0.1
 """Workers that exit 0 are replaced at once, but a slot starts no more than one in this time."""
 
@@ -140,8 +142,10 @@ class WorkerFleet:
         try:
             slot.child = self._fork(slot)
         except OSError as error:
-            slot.incarnation = None
-            self._come_back(slot, f"it could not be forked: {error.strerror}", lived_s=0.0)
+            # The machine's want, no death of this worker's: it parks nobody.
+            slot.incarnation, slot.state, slot.note = None, "backoff", f"cannot be forked: {error.strerror}"
+            logger.error("worker {} {}", slot.name, slot.note)
+            self._start_later(slot, FORK_AGAIN_S)
         else:
             slot.starts += 1
             slot.state, slot.note = "starting", ""

@@ -10,7 +10,6 @@ import gc
 import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from functools import partial
 from loguru import logger
 from setproctitle import setproctitle
 
+from supervisor import log
 from supervisor.arbiter import kinds as kinds_table
 from supervisor.arbiter import listener, lock, prctl, signals, spawn, sweep
 from supervisor.arbiter.aftermath import Aftermath
@@ -41,14 +41,14 @@ def run(settings: Settings, kinds: Kinds = KINDS) -> int:
     """Lives until stopped; the exit status of DESIGN's list. Raises SupervisorError when it cannot start."""
     os.umask(0o077)
     setproctitle("worker-supervisor: arbiter")
-    # Started from within a job, we are not of that job's tree.
-    os.environ.pop(MARK_VARIABLE, None)
     paths = Paths(settings.state_dir, settings.socket)
     prepare_state_dir(paths)
     lock_fd = lock.acquire(paths.lock)
     paths = prepare_folders(paths, as_root=os.geteuid() == 0)
     mark = read_or_make_instance(paths)
     _sweep(mark)
+    # For what the workers start. The daemon's own processes were not started with it: no sweep takes them for jobs.
+    os.environ[MARK_VARIABLE] = mark
     kinds_table.preload(kinds)
     bound = listener.bind(paths.socket, settings.socket_group)
     try:
@@ -124,7 +124,7 @@ class Arbiter:
         self._fleet.start(self._aftermath)
         exit_status = self._loop.run()
         if self._shutdown.last_words:
-            print(f"worker-supervisor: {self._shutdown.last_words}", file=sys.stderr, flush=True)
+            log.announce(f"worker-supervisor: {self._shutdown.last_words}")
         return exit_status
 
     def _fork_broker(self, link: BrokerLink) -> Child:
@@ -199,7 +199,7 @@ class Arbiter:
     def _ready(self) -> None:
         if not self._said_ready:
             self._said_ready = True
-            print(f"ready socket={self._paths.socket} pid={os.getpid()}", file=sys.stderr, flush=True)
+            log.announce(f"ready socket={self._paths.socket} pid={os.getpid()}")
 
     def _acked(self) -> None:
         self._shutdown.progress()

@@ -50,7 +50,12 @@ class Orphans:
         for pid in proc.children():
             if pid in known:
                 continue
-            pidfd = os.pidfd_open(pid)
+            try:
+                pidfd = os.pidfd_open(pid)
+            except OSError:
+                # No descriptor is free: whatever it is, it is not gone.
+                clean = False
+                continue
             try:
                 if not self._reap(pid, pidfd) and not self._is_stranger(pid):
                     clean &= self._kill(pid, pidfd)

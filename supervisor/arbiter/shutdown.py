@@ -20,6 +20,7 @@ from supervisor.arbiter.loop import Loop, Timer
 _AFTER_GRACE_S: Final = 5.0
 _RECORD_S: Final = 10.0
 _CLOSE_S: Final = 10.0
+_KILLED_S: Final = 1.0
 _REPEAT_S: Final = 0.25
 
 
@@ -110,8 +111,13 @@ class Shutdown:
     def _kill(self) -> None:
         if not self._fleet.is_gone:
             logger.warning("the remaining workers are killed")
-        self._enter(Phase.KILLING, self._end_s, self._kill)
+        self._enter(Phase.KILLING, self._end_s, self._leave_behind)
         self._fleet.send(signal.SIGKILL)
+
+    def _leave_behind(self) -> None:
+        logger.error("some workers cannot be killed; they keep the state folder's lock until they are gone")
+        self._enter(Phase.RECORDING, _RECORD_S, self._close)
+        self.progress()
 
     def _close(self) -> None:
         if self._fleet.unacked and not self._broker.is_over:
@@ -124,3 +130,4 @@ class Shutdown:
     def _kill_broker(self) -> None:
         logger.error("the broker did not close within {:g} s: it is killed", _CLOSE_S)
         self._broker.kill()
+        self._loop.later(_KILLED_S, lambda: self._loop.stop(self._exit_status))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -42,8 +41,6 @@ def spawn(birth: Birth) -> Child:
     """Forks. Raises OSError when the kernel refuses, with no child left behind."""
     _assert_one_thread()
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # A descriptor is free now, so that opening the child's pidfd cannot fail when it is too late.
     os.close(os.pidfd_open(parent))
     # Until the child has let go of our wake-up pipe, a signal to it would arrive here as ours.

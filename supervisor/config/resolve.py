@@ -42,7 +42,7 @@ def _pool(entries: Entries, name: str, replicas: int, memory_bytes: int) -> Pool
     at = ("pools", name)
     maxima = {**dict.fromkeys(LIMIT_NAMES), **_fields(entries, (*at, "max"), LIMIT)}
     limits = {"memory_bytes": memory_bytes, **_fields(entries, (*at, "limits"), LIMIT)}
-    limits.setdefault("cpu_s", limits.get("wall_s", Limits().wall_s))
+    limits.setdefault("cpu_s", _smaller(limits.get("wall_s", Limits().wall_s), maxima["wall_s"]))
     values = {
         **_fields(entries, at, POOL),
         "name": name,

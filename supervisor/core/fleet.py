@@ -37,7 +37,7 @@ def after_worker_death(deaths: Deaths, lived_s: float, now_s: float) -> Restart:
     known = Deaths(streak, recent)
     if len(recent) >= PARK_AFTER_DEATHS:
         return Restart(known, None)
-    delay_s = 0.0 if streak == 1 else min(WORKER_DELAY_CAP_S, 2.0 ** (streak - 2))
+    delay_s = 0.0 if streak == 1 else min(WORKER_DELAY_CAP_S, 2.0 ** min(streak - 2, 10))
     return Restart(known, delay_s)
 
 

@@ -52,9 +52,9 @@ def parse_size_bytes(text: str) -> int:
 
 def format_duration(seconds: float) -> str:
     """`seconds` for people: `850 ms`, `1.2 s`, `10 min`, `2 h 5 min`."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -70,5 +70,5 @@ def format_size(size: int) -> str:
     """`size` bytes for people, in powers of 1024: `512 MiB`, `1.5 KiB`."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
-            return f"{size / unit:.4g} {name}"
+            return f"{size / unit:.4g} {name}" if size < 1000 * unit else f"{size / unit:.0f} {name}"
     return f"{size} B"

@@ -29,7 +29,8 @@ _HOME = {
     "Bind": "launch", "Ended": "event", "Event": "event", "Holder": "holder", "KeeperLost": "event",
     "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "OrphanSweep": "orphan",
     "Prepared": "event", "SandboxError": "fault", "Slot": "slot", "SlotClass": "launch", "Started": "event",
-    "Verdict": "verdict", "become_subreaper": "syscalls", "kill_orphans": "orphan", "known_children": "holder", "probe": "verdict",
+    "Verdict": "verdict", "become_subreaper": "syscalls", "kill_orphans": "orphan",
+    "known_children": "holder", "probe": "verdict",
 }  # fmt: skip
 
 __all__ = [

@@ -12,8 +12,11 @@ import os
 class SandboxError(Exception):
     """A sandbox could not be set up or torn down.
 
-    step: what was being done, e.g. "private_root: mount /proc"; errno: the kernel's number, 0 if none.
+    step: what was being done, a mechanism's name as a rule; errno: the kernel's number, 0 if none; remedy: what
+    would enable it, "" if unknown.
     """
+
+    remedy = ""
 
     def __init__(self, step: str, errno: int, message: str) -> None:
         super().__init__(step, errno, message)

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 
 from supervisor.sandbox import folder, levels, message, syscalls
+from supervisor.sandbox.event import LaunchFailed, Prepared
 from supervisor.sandbox.fault import SandboxError
 from supervisor.sandbox.launch import Bind, SlotClass
 from supervisor.sandbox.orphan import kill_orphans
@@ -29,8 +30,9 @@ _READY_TIMEOUT_S = 15.0
 _CLOSE_TIMEOUT_S = 7.0
 _KILL_TIMEOUT_S = 2.0
 _FIRST_FD = 10
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "LANG", "PATH")  # what an interpreter may need to start at all
 _CODE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from supervisor.sandbox.holder_program import main; main()"
+_PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from supervisor.sandbox.holder_program import main; main()"
 
 # Children of this process that an orphan sweep must leave alone: all holders that are not reaped yet. A caller
 # with other children of its own adds their pids.
@@ -62,7 +64,7 @@ class Holder:
         keep_fds: Sequence[int] = (),
         title: str | None = None,
     ) -> Holder:
-        """Starts a holder and waits until its slot is set up (about 30 ms).
+        """Starts a holder and waits until a first slot was prepared for a trial (about 40 ms).
 
         work_root/name becomes the slot's own folder, emptied. slot_uid: under root the uid (and gid) of the jobs,
         needed and never 0; else the daemon's own or None. keep_fds stay open in holder and keepers, never in
@@ -89,6 +91,11 @@ class Holder:
         holder = cls(level, pid, os.pidfd_open(pid), control, folder_fd)
         try:
             holder._greet((level, place, uid, gid, packed, title))
+            holder._try_slot()
+        except SandboxError as error:
+            error.remedy = levels.remedy_for(level, error.step)
+            holder.close()
+            raise
         except BaseException:
             holder.close()
             raise
@@ -105,6 +112,23 @@ class Holder:
         if answer[0] == "failed":
             raise SandboxError(*answer[1:])
         self.enforced = answer[1]
+
+    def _try_slot(self) -> None:
+        """Half of a sandbox is set up by each keeper: what does not work there shall show now, not at a job."""
+        slot = self.prepare(SlotClass())
+        try:
+            deadline_s = time.monotonic() + _READY_TIMEOUT_S
+            while time.monotonic() < deadline_s:
+                _readable(slot.fileno(), _READY_TIMEOUT_S)
+                for event in slot.receive():
+                    if isinstance(event, Prepared):
+                        return
+                    if isinstance(event, LaunchFailed):
+                        raise SandboxError(event.step, event.errno, event.message)
+                    raise SandboxError("keeper", 0, getattr(event, "reason", "it ended while it was starting"))
+            raise SandboxError("keeper", errno.ETIMEDOUT, f"no slot within {_READY_TIMEOUT_S:.0f} s")
+        finally:
+            slot.close()
 
     def fileno(self) -> int:
         """Readable when the holder has died."""
@@ -202,7 +226,7 @@ def _spawn(keep_fds: Sequence[int]) -> tuple[int, _socket.socket]:
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
-            {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+            {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             setsid=True,
             setsigmask=(),
         )

@@ -41,9 +41,9 @@ def _become(rows: tuple[Mechanism, ...], site: Site, room: Room, order: Order, t
         levels.prepare_job(rows, site, order)
         step = "descriptors"
         _arrange_descriptors(order.fds)
-        kind, step = "exec", "cwd"
+        kind, step = ("exec" if order.cwd else "sandbox"), "cwd"
         os.chdir(order.cwd or room.job_dir)
-        step = "exec"
+        kind, step = "exec", "exec"
         syscalls.block_signals(())
         os.execve(order.argv[0], order.argv, order.env)
     except SandboxError as error:

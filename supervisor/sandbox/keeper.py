@@ -110,6 +110,7 @@ class Keeper:
         self._watch = watch = Watch(self._tree, self._room, order)
         with levels.Step("fork"):
             self._main, verdict = job.fork(self._rows, self._site, self._room, order)
+        self._tree.has_children = True
         for fd in order.fds:
             os.close(fd)
         failure = self._until_executed(watch, verdict)
@@ -138,7 +139,9 @@ class Keeper:
         ready = self._wait(int(pause_s * 1000) + 1)
         self._reap()
         if self._control.fileno() in ready:
-            request, _ = self._hear()
+            request, fds = self._hear()
+            for fd in fds:
+                os.close(fd)
             if request is not None and request[0] == "end":
                 self._obey(kill=request[1])
         if self._status is None and not self._killing() and time.monotonic() >= watch.due_s:
@@ -184,14 +187,14 @@ class Keeper:
     def _empty(self) -> bool:
         """Kills until there is no child left. Returns True if that did not succeed: a process is stuck."""
         deadline_s = time.monotonic() + _STUCK_AFTER_S
-        while True:
+        while self._tree.has_children:
             self._reap()
-            if not self._tree.has_children:
-                return False
             if time.monotonic() > deadline_s:
-                return True
-            self._tree.kill()
-            self._pause()
+                break
+            if self._tree.has_children:
+                self._tree.kill()
+                self._pause()
+        return self._tree.has_children
 
     def _pause(self) -> None:
         poll = select.poll()
@@ -230,7 +233,7 @@ class Keeper:
             self._killed_for,
             self._on_request,
             time.monotonic() - began_s,
-            watch.ended_cpu_s,
+            watch.used_cpu_s,
             watch.peak_memory_bytes,
             watch.max_rss_bytes,
             watch.peak_threads,

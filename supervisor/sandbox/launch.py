@@ -9,14 +9,27 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+_TAKEN = ("/", "/job", "/tmp", "/dev", "/proc", "/run")  # noqa: S108 - inside the private root
+
 
 @dataclass(frozen=True)
 class Bind:
-    """A host path (file or folder) that jobs see at `target`. Ignored where there is no private root."""
+    """A host path (file or folder) that jobs see at `target`. Ignored where there is no private root.
+
+    A target below /job or /tmp is made anew in each job. ValueError: a path that is not absolute and plain, or
+    a target that every job gets fresh anyway.
+    """
 
     source: str
     target: str
     writable: bool = False
+
+    def __post_init__(self) -> None:
+        for path in (self.source, self.target):
+            if not path.startswith("/") or path != os.path.normpath(path):
+                raise ValueError(f"a bind needs plain absolute paths, not {path!r}")
+        if self.target in _TAKEN or self.target.startswith(("/proc/", "/dev/")):
+            raise ValueError(f"nothing can be bound at {self.target}: every job gets its own")
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,10 @@ class SlotClass:
     def __post_init__(self) -> None:
         if self.work not in ("tmpfs", "disk"):
             raise ValueError(f"work is {self.work!r}; legal are 'tmpfs' and 'disk'")
+        for name in ("disk_bytes", "inodes", "tmp_bytes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:  # to a tmpfs, 0 means without limit
+                raise ValueError(f"{name} is {value}; it must be positive")
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,14 @@ def enforced_by(rows: tuple[Mechanism, ...]) -> dict[str, str]:
     return answer
 
 
+def remedy_for(level: str, step: str) -> str:
+    """What would enable a step that failed, "" if that is not known."""
+    remedies = {row.name: row.remedy for row in mechanisms_of(level)} if level in LEVELS else {}
+    if step == "clone":  # all namespaces in one call
+        return next(filter(None, remedies.values()), "")
+    return remedies.get(step, "")
+
+
 def prepare_holder(rows: tuple[Mechanism, ...], site: Site) -> None:
     for row in rows:
         if row.holder is not None:

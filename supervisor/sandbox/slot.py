@@ -41,6 +41,7 @@ class Slot:
         self._said: list[Event] = []
         self._fault: tuple[str, bool] | None = None
         self._silent_since_s: float | None = None
+        self._started = False
         self._over = False
         self._closed = False
         # One descriptor for a selector, whatever is being waited for: first the socket, after its end a pidfd.
@@ -66,6 +67,7 @@ class Slot:
             {os.fsencode(key): os.fsencode(value) for key, value in launch.env.items()},
             launch.cwd, launch.rlimits, launch.memory_bytes, launch.cpu_s, launch.processes,
         )  # fmt: skip
+        self._started = True
         try:
             self._say(("start", *order), launch.fds())
         except OSError as error:
@@ -83,11 +85,11 @@ class Slot:
     def close(self) -> bool:
         """Gives the slot up. True: nothing of it lives any more (the keeper may be on its last line).
 
-        Immediate after the last event; else it kills what runs, which takes milliseconds, at most 6 s.
+        Immediate after the last event or before start(); else it kills what runs: milliseconds, at most 6 s.
         """
         if self._closed:
             return True
-        gone = self._over or self._give_up()
+        gone = self._over or not self._started or self._give_up()
         self._closed = True
         self._readiness.close()
         self._control.close()
@@ -131,7 +133,7 @@ class Slot:
         self._work_fd = fds[0]
         self._said.append(Prepared(fds[0], job_dir))
 
-    def _started(self, fds: list[int], pid: int) -> None:
+    def _began(self, fds: list[int], pid: int) -> None:
         self._said.append(Started(pid))
 
     def _failed(self, fds: list[int], *failure: Any) -> None:
@@ -178,7 +180,7 @@ class Slot:
 _REPORTS: dict[str, Callable[..., None]] = {
     "born": Slot._born,
     "prepared": Slot._prepared,
-    "started": Slot._started,
+    "started": Slot._began,
     "failed": Slot._failed,
     "ended": Slot._ended,
     "fault": Slot._faulted,

@@ -11,11 +11,10 @@ import os
 import struct
 import sys
 
-_libc = ctypes.CDLL(None, use_errno=True)
-# PyDLL keeps the GIL over the call: a raw clone must not come back into another lock state than it left.
-_libc_gil = ctypes.PyDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-_libc_gil.syscall.restype = ctypes.c_long
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _ARM = os.uname().machine == "aarch64"
 _NR_CLONE = 220 if _ARM else 56
@@ -57,10 +56,43 @@ _CLOSE_RANGE_CLOEXEC = 4
 _MAX_FD = 0xFFFF_FFFF
 
 
-def _check(result: int) -> int:
+_int, _long, _ulong, _text, _pointer = (
+    ctypes.c_int, ctypes.c_long, ctypes.c_ulong, ctypes.c_char_p, ctypes.c_void_p,
+)  # fmt: skip
+
+
+def _bind(library: ctypes.CDLL, name: str, *argument_types: Any) -> Callable[..., int]:
+    """Looked up here and now: a look-up in a fresh keeper costs it a hundred page faults, for each job again."""
+    function = library[name]
+    function.argtypes = argument_types
+    function.restype = _long
+    return function
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the GIL over the call: a raw clone must not come back into another lock state than it left.
+_libc_gil = ctypes.PyDLL(None, use_errno=True)
+_clone = _bind(_libc_gil, "syscall", _long, _ulong, _ulong, _pointer, _ulong, _ulong)
+_unshare = _bind(_libc, "unshare", _int)
+_mount = _bind(_libc, "mount", _text, _text, _text, _ulong, _text)
+_umount2 = _bind(_libc, "umount2", _text, _int)
+_mount_setattr = _bind(_libc, "syscall", _long, _long, _text, _long, _text, _long)
+_pivot_root = _bind(_libc, "syscall", _long, _text, _text)
+_sethostname = _bind(_libc, "sethostname", _text, ctypes.c_size_t)
+_syscall = _bind(_libc, "syscall", _long, _long, _long, _long, _long)
+_prctl_number = _bind(_libc, "prctl", _int, _ulong, _ulong, _ulong, _ulong)
+_prctl_text = _bind(_libc, "prctl", _int, _text, _ulong, _ulong, _ulong)
+_prctl_answer = _bind(_libc, "prctl", _int, _pointer, _ulong, _ulong, _ulong)
+_capset = _bind(_libc, "capset", _text, _text)
+_sigprocmask = _bind(_libc, "sigprocmask", _int, _text, _pointer)
+_signalfd = _bind(_libc, "signalfd", _int, _text, _int)
+_rt_sigaction = _bind(_libc, "syscall", _long, _long, _text, _long, _long)
+
+
+def _check(result: int, path: str | None = None) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), path)
     return result
 
 
@@ -70,7 +102,7 @@ def _path(path: str | None) -> bytes | None:
 
 def unshare(flags: int) -> None:
     """unshare(2)."""
-    _check(_libc.unshare(ctypes.c_int(flags)))
+    _check(_unshare(flags))
 
 
 def clone(flags: int) -> tuple[int, int]:
@@ -82,62 +114,46 @@ def clone(flags: int) -> tuple[int, int]:
     must leave by os._exit().
     """
     pidfd = ctypes.c_int(-1)
-    wanted = ctypes.c_ulong(flags | CLONE_PIDFD | SIGCHLD)
-    zero = ctypes.c_ulong(0)
-    pid = _check(
-        _libc_gil.syscall(ctypes.c_long(_NR_CLONE), wanted, zero, ctypes.byref(pidfd), zero, zero)
-    )
+    pid = _check(_clone(_NR_CLONE, flags | CLONE_PIDFD | SIGCHLD, 0, ctypes.addressof(pidfd), 0, 0))
     return (pid, pidfd.value) if pid else (0, -1)
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     """mount(2)."""
-    _check(
-        _libc.mount(_path(source), _path(target), _path(kind), ctypes.c_ulong(flags), _path(options))
-    )
+    result = _mount(_path(source), _path(target), _path(kind), flags, _path(options))
+    _check(result, source if flags & MS_BIND and source else target)
 
 
 def unmount(target: str) -> None:
     """umount2(2), lazily and with everything mounted below."""
-    _check(_libc.umount2(_path(target), ctypes.c_int(MNT_DETACH | UMOUNT_NOFOLLOW)))
+    _check(_umount2(_path(target), MNT_DETACH | UMOUNT_NOFOLLOW), target)
 
 
 def harden_mount(target: str, *, writable: bool) -> None:
     """mount_setattr(2) on the whole tree below: nosuid, nodev and, unless writable, read-only."""
     wanted = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | (0 if writable else _MOUNT_ATTR_RDONLY)
     attributes = struct.pack("=QQQQ", wanted, 0, 0, 0)
-    _check(
-        _libc.syscall(
-            ctypes.c_long(_NR_MOUNT_SETATTR),
-            ctypes.c_long(_AT_FDCWD),
-            ctypes.c_char_p(_path(target)),
-            ctypes.c_long(_AT_RECURSIVE),
-            ctypes.c_char_p(attributes),
-            ctypes.c_long(len(attributes)),
-        )
-    )
+    flags = _AT_RECURSIVE
+    _check(_mount_setattr(_NR_MOUNT_SETATTR, _AT_FDCWD, _path(target), flags, attributes, len(attributes)))
 
 
 def pivot_root_here() -> None:
     """pivot_root(2) with "." for both: the working directory becomes /, the old root lies on top of it."""
-    dot = ctypes.c_char_p(b".")
-    _check(_libc.syscall(ctypes.c_long(_NR_PIVOT_ROOT), dot, dot))
+    _check(_pivot_root(_NR_PIVOT_ROOT, b".", b"."))
 
 
 def set_hostname(name: bytes) -> None:
     """sethostname(2)."""
-    _check(_libc.sethostname(name, ctypes.c_size_t(len(name))))
+    _check(_sethostname(name, len(name)))
 
 
 def join_new_session_keyring() -> None:
     """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING with no name."""
-    _check(_libc.syscall(ctypes.c_long(_NR_KEYCTL), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None))
+    _check(_syscall(_NR_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0))
 
 
-def _prctl(option: int, value: int | bytes = 0) -> int:
-    second = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
-    zero = ctypes.c_ulong(0)
-    return _check(_libc.prctl(ctypes.c_int(option), second, zero, zero, zero))
+def _prctl(option: int, value: int = 0) -> int:
+    return _check(_prctl_number(option, value, 0, 0, 0))
 
 
 def die_with_parent() -> None:
@@ -152,7 +168,7 @@ def set_dumpable(dumpable: bool) -> None:
 
 def set_name(name: bytes) -> None:
     """prctl(2) PR_SET_NAME, at most 15 bytes."""
-    _prctl(_PR_SET_NAME, name)
+    _check(_prctl_text(_PR_SET_NAME, name, 0, 0, 0))
 
 
 def refuse_new_privileges() -> None:
@@ -168,8 +184,7 @@ def become_subreaper() -> None:
 def is_subreaper() -> bool:
     """prctl(2) PR_GET_CHILD_SUBREAPER."""
     answer = ctypes.c_int(0)
-    zero = ctypes.c_ulong(0)
-    _check(_libc.prctl(ctypes.c_int(_PR_GET_CHILD_SUBREAPER), ctypes.byref(answer), zero, zero, zero))
+    _check(_prctl_answer(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer), 0, 0, 0))
     return bool(answer.value)
 
 
@@ -181,59 +196,41 @@ def drop_bounding_capability(capability: int) -> None:
 def keep_capabilities(capabilities: tuple[int, ...]) -> None:
     """capset(2): effective and permitted become exactly these, inheritable none. Can only take away."""
     bits = sum(1 << capability for capability in capabilities)
-    header = ctypes.create_string_buffer(struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0))
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     low, high = bits & 0xFFFF_FFFF, bits >> 32
-    _check(_libc.capset(header, ctypes.create_string_buffer(struct.pack("=6I", low, low, 0, high, high, 0))))
+    _check(_capset(header, struct.pack("=6I", low, low, 0, high, high, 0)))
 
 
-def _signal_set(signals: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
+def _signal_set(signals: tuple[int, ...]) -> bytes:
     bits = sum(1 << (number - 1) for number in signals)
-    return ctypes.create_string_buffer(bits.to_bytes(_SIGSET_BYTES, sys.byteorder), _SIGSET_BYTES)
+    return bits.to_bytes(_SIGSET_BYTES, sys.byteorder)
 
 
 def block_signals(signals: tuple[int, ...]) -> None:
     """sigprocmask(2): the mask becomes exactly these."""
-    _check(_libc.sigprocmask(ctypes.c_int(_SIG_SETMASK), _signal_set(signals), None))
+    _check(_sigprocmask(_SIG_SETMASK, _signal_set(signals), None))
 
 
 def open_signal_fd(signals: tuple[int, ...]) -> int:
     """signalfd(2), non-blocking, close-on-exec. Each process that polls it sees its own pending signals."""
-    flags = ctypes.c_int(_SFD_NONBLOCK | _SFD_CLOEXEC)
-    return _check(_libc.signalfd(ctypes.c_int(-1), _signal_set(signals), flags))
+    return _check(_signalfd(-1, _signal_set(signals), _SFD_NONBLOCK | _SFD_CLOEXEC))
 
 
 def reset_signal_handlers() -> None:
     """rt_sigaction(2): every signal to SIG_DFL, libc's own two and Python's included."""
-    default = ctypes.c_char_p(bytes(_SIGACTION_BYTES))
+    default = bytes(_SIGACTION_BYTES)
     for number in range(1, _LAST_SIGNAL + 1):  # EINVAL for SIGKILL and SIGSTOP
-        _libc.syscall(
-            ctypes.c_long(_NR_SIGACTION), ctypes.c_long(number), default, None, ctypes.c_long(_KERNEL_SIGSET_BYTES)
-        )
+        _rt_sigaction(_NR_SIGACTION, number, default, 0, _KERNEL_SIGSET_BYTES)
 
 
 def signal_by_pidfd(pidfd: int, number: int) -> None:
     """pidfd_send_signal(2)."""
-    _check(
-        _libc.syscall(
-            ctypes.c_long(_NR_PIDFD_SEND_SIGNAL),
-            ctypes.c_long(pidfd),
-            ctypes.c_long(number),
-            None,
-            ctypes.c_long(0),
-        )
-    )
+    _check(_syscall(_NR_PIDFD_SEND_SIGNAL, pidfd, number, 0, 0))
 
 
 def close_on_exec_from(first_fd: int) -> None:
     """close_range(2) with CLOSE_RANGE_CLOEXEC (Linux 5.11): nothing from first_fd on survives an exec."""
-    _check(
-        _libc.syscall(
-            ctypes.c_long(_NR_CLOSE_RANGE),
-            ctypes.c_long(first_fd),
-            ctypes.c_long(_MAX_FD),
-            ctypes.c_long(_CLOSE_RANGE_CLOEXEC),
-        )
-    )
+    _check(_syscall(_NR_CLOSE_RANGE, first_fd, _MAX_FD, _CLOSE_RANGE_CLOEXEC, 0))
 
 
 def overwrite(address: int, content: bytes) -> None:

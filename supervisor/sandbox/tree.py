@@ -30,9 +30,9 @@ class Reaped:
 
 
 class Tree:
-    """What both kinds of tree share: reaping."""
+    """What both kinds of tree share: reaping. has_children: False once wait4 has said so, or before any fork."""
 
-    has_children = True
+    has_children = False
 
     def pids(self) -> list[int]:
         """The live and the unreaped processes, the keeper left out."""
@@ -47,8 +47,7 @@ class Tree:
         raise NotImplementedError
 
     def reap(self) -> Iterator[Reaped]:
-        """Everything that has ended so far. Sets has_children."""
-        self.has_children = True
+        """Everything that has ended so far. Clears has_children if nobody is left."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -76,6 +75,8 @@ class NamespaceTree(Tree):
 
 class SubreaperTree(Tree):
     """All descendants of this process, a subreaper: whoever loses his parent becomes its child."""
+
+    has_children = True  # a stuck process of an earlier job may be there: only wait4 knows
 
     def pids(self) -> list[int]:
         found = children_of(os.getpid())

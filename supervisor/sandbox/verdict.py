@@ -17,7 +17,7 @@ from supervisor.sandbox.event import Ended, Event, KeeperLost, LaunchFailed, Pre
 from supervisor.sandbox.fault import SandboxError
 from supervisor.sandbox.holder import Holder
 from supervisor.sandbox.launch import Bind, Launch, SlotClass
-from supervisor.sandbox.levels import LEVELS
+from supervisor.sandbox.levels import remedy_for
 from supervisor.sandbox.slot import Slot
 
 _TIMEOUT_S = 10.0
@@ -92,8 +92,4 @@ def _judge(level: str, last: Event | None, program: str) -> Verdict:
 
 
 def _refusal(level: str, error: SandboxError) -> Verdict:
-    rows = {row.name: row.remedy for row in LEVELS.get(level, ())}
-    remedy = rows.get(error.step, "")
-    if error.step == "clone":
-        remedy = next((text for text in rows.values() if text), "")
-    return Verdict(False, str(error), remedy)
+    return Verdict(False, str(error), remedy_for(level, error.step))

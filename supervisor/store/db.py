@@ -16,7 +16,16 @@ from urllib.parse import quote
 from supervisor.core.errors import SchemaError, StorageError
 from supervisor.store.batch import Event, Tx, run_batch
 from supervisor.store.failure import is_broken, storage_error
-from supervisor.store.migrations import APPLICATION_ID, CURRENT_VERSION, back_up, migrate, sync, version_of
+from supervisor.store.migrations import (
+    APPLICATION_ID,
+    CURRENT_VERSION,
+    back_up,
+    migrate,
+    names_of,
+    names_of_version,
+    sync,
+    version_of,
+)
 
 __all__ = ["Event", "Reader", "Tx", "Writer", "open_reader", "open_writer", "run_batch"]
 
@@ -95,10 +104,30 @@ def _check(path: str) -> None:
         raise SchemaError(f"{path} is not a regular file: the database must be one")
     if kind.st_size == 0:
         raise SchemaError(_damaged(path, "it is empty"))
-    conn = _connect_read_only(path)
+    try:
+        conn = _connect_read_only(path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        _roll_back_interrupted(path)
+        conn = _connect_read_only(path)
     try:
         _check_owner_and_version(conn, path)
-        _check_pages(conn, path)
+        _check_content(conn, path)
+    finally:
+        conn.close()
+
+
+def _roll_back_interrupted(path: str) -> None:
+    """Undoes what a kill interrupted before the file had a write-ahead log (a backup's first start), if it is ours."""
+    conn = sqlite3.connect(f"file:{quote(path)}?immutable=1", uri=True, isolation_level=None)
+    try:
+        _check_owner_and_version(conn, path)
+    finally:
+        conn.close()
+    conn = sqlite3.connect(path, isolation_level=None)
+    try:
+        conn.execute("PRAGMA schema_version").fetchone()
     finally:
         conn.close()
 
@@ -120,11 +149,14 @@ def _check_owner_and_version(conn: sqlite3.Connection, path: str) -> None:
         raise SchemaError(_damaged(path, "it carries no schema version"))
 
 
-def _check_pages(conn: sqlite3.Connection, path: str) -> None:
+def _check_content(conn: sqlite3.Connection, path: str) -> None:
     # SQLite reads the missing end of a cut page as zeros. While there is a log, its pages may replace that end.
     page_bytes = int(conn.execute("PRAGMA page_size").fetchone()[0])
     if os.stat(path).st_size % page_bytes and not _has_log(path):
         raise SchemaError(_damaged(path, "its end is cut off in the middle of a page"))
+    missing = names_of_version(version_of(conn)) - names_of(conn)
+    if missing:
+        raise SchemaError(_damaged(path, f"it lacks {', '.join(sorted(missing))}"))
     findings = _findings(conn)
     if findings != ["ok"]:
         raise SchemaError(_damaged(path, "; ".join(findings)))
@@ -173,7 +205,7 @@ def _create(path: str) -> None:
                 "Put the database back, or move the log away to begin with an empty queue"
             )
     building = f"{path}.new"
-    for leftover in (building, f"{building}-journal"):
+    for leftover in (building, f"{building}-journal", f"{building}-wal", f"{building}-shm"):
         if os.path.lexists(leftover):
             os.unlink(leftover)
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
@@ -183,6 +215,7 @@ def _create(path: str) -> None:
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
         conn.execute("PRAGMA foreign_keys = ON")
         migrate(conn)
+        conn.execute("PRAGMA journal_mode = WAL").fetchall()
     finally:
         conn.close()
     sync(building)

@@ -11,8 +11,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sqlite_utils import Database
-
 from supervisor.store.schema import VERSION_1
 
 APPLICATION_ID: Final = 0x574B4354
@@ -78,11 +76,19 @@ def back_up(conn: sqlite3.Connection, path: str, version: int) -> str:
     return target
 
 
-def schema_of(conn: sqlite3.Connection) -> dict[str, str]:
-    """Every table, index and trigger by name, with its statement in one line. For comparing databases."""
-    database = Database(conn, recursive_triggers=False, execute_plugins=False)
-    rows = database.query("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
-    return {row["name"]: " ".join(row["sql"].split()) for row in rows}
+def names_of(conn: sqlite3.Connection) -> frozenset[str]:
+    """The names of all tables, indexes and triggers."""
+    return frozenset(row[0] for row in conn.execute("SELECT name FROM sqlite_schema").fetchall())
+
+
+def names_of_version(version: int, migrations: Sequence[Migration] = MIGRATIONS) -> frozenset[str]:
+    """The names that a database of `version` must have at least."""
+    model = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(model, [step for step in migrations if step.version <= version])
+        return names_of(model)
+    finally:
+        model.close()
 
 
 def sync(path: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlite_utils import Database
 
 from supervisor.core.names import STATES
 from supervisor.store.batch import Event
@@ -26,7 +25,6 @@ __all__ = [
     "next_due_us",
     "oldest_queued_us",
     "owner_of",
-    "query",
     "queue_counts",
     "rfc3339",
     "states_of",
@@ -153,9 +151,3 @@ def attempt_of(conn: sqlite3.Connection, job: int, number: int | None) -> Attemp
         return None
     last, lease, state, stdout_bytes, stderr_bytes, spec = row
     return AttemptInfo(last, lease, state, stdout_bytes, stderr_bytes, _decode_merge(spec).merge)
-
-
-def query(conn: sqlite3.Connection, sql: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The rows of any SELECT, by column name: for looking into a database by hand and in tests."""
-    database = Database(conn, recursive_triggers=False, execute_plugins=False)
-    return list(database.query(sql, values or {}))

@@ -71,7 +71,7 @@ class Submit(Request, tag="submit"):
     env: Annotated[dict[str, str], Meta(max_length=10_000)] = {}
     stdin: str | None = None
     stdin_sha256: Sha256 | None = None
-    params: msgspec.Raw = msgspec.Raw(b"null")
+    params: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     queue: Name = "default"
     priority: Priority = 0
     delay_s: Seconds | None = None

@@ -1,7 +1,8 @@
 """The job's own words: progress and result, as newline-delimited JSON over a socketpair.
 
 Hostile: lines have a cap, values have caps, anything else is ignored. Only plain recv is used, which never accepts
-fds that a job sends along. A job that floods it is read at most a bounded amount at a time.
+fds that a job sends along. A job that floods it is read a bounded amount at a time, and always read: one that wrote
+into a full channel would hang.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Channel:
         self._ours.setblocking(False)
         self._lines = LineBuffer(MAX_LINE)
         self._open = True
+        self._deaf = False
         self.progress: Progress | None = None
         self.result: msgspec.Raw | None = None
         self.refused: str | None = None
@@ -71,7 +73,8 @@ class Channel:
                 self._open = False
                 break
             budget -= len(data)
-            self._take(data)
+            if not self._deaf:
+                self._take(data)
         return self.progress != before
 
     def close(self) -> None:
@@ -85,10 +88,8 @@ class Channel:
             for line in self._lines.feed(data):
                 self._hear(line)
         except FrameTooLarge:
-            self.refused = (
-                f"it said something longer than {MAX_RESULT_BYTES >> 10} KiB on its channel, which was closed"
-            )
-            self._open = False
+            self.refused = f"it said something longer than {MAX_RESULT_BYTES >> 10} KiB; nothing after it was heard"
+            self._deaf = True
 
     def _hear(self, line: bytes) -> None:
         try:

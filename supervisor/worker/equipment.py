@@ -118,6 +118,7 @@ class Equipment:
             slot_uid=self.slot_uid,
             binds=self._binds(),
             keep_fds=[context.lock_fd],
+            title="worker-supervisor: holder",
         )
 
     def _binds(self) -> list[Bind]:

@@ -68,6 +68,7 @@ class Daemon:
         self.workers = workers
         self.settings = {"kill_grace": "0.1", "log.level": "debug", "log.format": "text", **settings}
         self.process: subprocess.Popen[bytes] | None = None
+        self.arbiter_pid: int | None = None
         self.log = folder / "log"
 
     def command(self, socket_path: Path | None = None) -> list[str]:
@@ -79,7 +80,8 @@ class Daemon:
 
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("WORKER_")}
-        return {**kept, "DUMMY_FOLDER": str(self.folder), "HOME": str(self.folder), "PYTHONPATH": str(ROOT)}
+        search_path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        return {**kept, "DUMMY_FOLDER": str(self.folder), "HOME": str(self.folder), "PYTHONPATH": search_path}
 
     def start(self, prefix: tuple[str, ...] = (), ready: bool = True, **environment: str) -> Daemon:
         with self.log.open("ab") as log:
@@ -104,7 +106,7 @@ class Daemon:
     @property
     def pid(self) -> int:
         assert self.process is not None
-        return self.process.pid
+        return self.arbiter_pid or self.process.pid
 
     def tell(self, file_name: str, words: str = "") -> None:
         (self.folder / file_name).write_text(words)

@@ -2,7 +2,8 @@
 
 `die N`: exits with N. `speak`: dies of a SupervisorError. `defect`: dies of a Python exception. `busy`: ignores the
 first SIGTERM. `deaf`: ignores all of them. `orphan`: leaves a process of its own session, with an empty environment,
-whose parent is dead; `bomb`: leaves some that go on forking.
+whose parent is dead; `orphan-marked`: the same, with the mark; `namespace`: an orphan that has made a pid
+namespace; `bomb`: leaves some that go on forking.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 
 from dummy_broker import FOLDER, note_fds
 
-from supervisor.child import WorkerContext
+from supervisor.child import MARK_VARIABLE, WorkerContext
 from supervisor.core.errors import StorageError
 
 terms = 0
@@ -32,8 +33,9 @@ def run(context: WorkerContext) -> int:
         raise StorageError("the broker has no lease for me")
     if what == "defect":
         raise ZeroDivisionError("a defect")
-    if what in ("orphan", "bomb"):
-        leave_orphan(f"{file_name}.orphan", what)
+    if what in ("orphan", "orphan-marked", "namespace", "bomb"):
+        mark = {MARK_VARIABLE: context.mark} if what == "orphan-marked" else {}
+        leave_orphan(f"{file_name}.orphan", what, mark)
     with open(f"{file_name}.terms", "w", encoding="ascii"):
         pass
     needed = {"busy": 2, "deaf": 1_000_000}.get(what, 1)
@@ -57,7 +59,7 @@ def read(path: str) -> str:
         return ""
 
 
-def leave_orphan(path: str, what: str) -> None:
+def leave_orphan(path: str, what: str, environment: dict[str, str]) -> None:
     if os.fork() != 0:
         while not read(path):
             time.sleep(0.005)
@@ -70,4 +72,6 @@ def leave_orphan(path: str, what: str) -> None:
         program = "import os,time\nfor n in range(20):\n  time.sleep(.002)\n  os.fork()\n  n>8 and time.sleep(100)"
     with open(path, "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
-    os.execve(sys.executable, [sys.executable, "-S", "-c", program], {})
+    if what == "namespace":
+        os.execve("/usr/bin/unshare", ["unshare", "--pid", "--fork", "/bin/sleep", "100"], {})
+    os.execve(sys.executable, [sys.executable, "-S", "-c", program], environment)

@@ -101,7 +101,7 @@ def test_a_dead_workers_incarnation_is_named_as_exiting_until_its_exit_is_durabl
 
 def test_five_deaths_in_a_row_park_the_worker_and_leave_the_others_alone(daemon: Daemon) -> None:
     daemon.tell("scripts-1.does", "speak")
-    daemon.start(ready=False)
+    daemon.start(ready=False, DUMMY_CONSTANTS="supervisor.core.fleet.WORKER_DELAY_CAP_S=0.3")
 
     def parked() -> bool:
         fleet = daemon.heard("fleet")
@@ -147,6 +147,31 @@ def test_what_a_killed_worker_left_in_its_own_session_is_killed_before_the_exit_
     eventually(lambda: len(daemon.living_workers()) == 2 and len(daemon.children()) == 3)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace and walk into it")
+def test_an_orphan_that_cannot_be_killed_is_told_after_a_while_and_parks_its_slot_alone(daemon: Daemon) -> None:
+    daemon.tell("scripts-1.does", "namespace")
+    short = ("orphans.UNKILLABLE_AFTER_S=0.7", "aftermath.UNKILLABLE_AFTER_S=0.7", "aftermath._LAG_S=0.1")
+    daemon.start(DUMMY_CONSTANTS=" ".join(f"supervisor.arbiter.{constant}" for constant in short))
+    orphan = int(daemon.read("scripts-1.orphan"))
+    first = int(eventually(Path(f"/proc/{orphan}/task/{orphan}/children").read_text))
+    # The first process of a namespace stays for as long as somebody outside does not reap one that he put inside.
+    program = "import subprocess,time; subprocess.Popen(['sleep','100']); time.sleep(100)"
+    careless = subprocess.Popen(["nsenter", f"--pid=/proc/{first}/ns/pid", "--no-fork", sys.executable, "-c", program])
+    try:
+        eventually(Path(f"/proc/{careless.pid}/task/{careless.pid}/children").read_text)
+        daemon.children()["worker scripts/1"].kill()
+        assert eventually(lambda: daemon.heard("exited"))[0]["tree_gone"] is False
+        eventually(lambda: daemon.heard("fleet")[-1]["members"][0]["state"] == "parked")
+        assert "cannot be killed" in daemon.heard("fleet")[-1]["members"][0]["note"]
+        daemon.children()["worker scripts/2"].kill()
+        eventually(lambda: len(daemon.heard("exited")) == 2 and len(daemon.living_workers()) == 1)
+    finally:
+        careless.kill()
+        careless.wait()
+    eventually(lambda: set(daemon.children()) == {"broker", "worker scripts/2"})
+    assert daemon.stop() == 0
+
+
 def test_exits_are_repeated_to_each_new_broker_until_one_acknowledges(daemon: Daemon) -> None:
     daemon.tell("broker.never-acks")
     daemon.start()
@@ -169,7 +194,7 @@ def test_exits_are_repeated_to_each_new_broker_until_one_acknowledges(daemon: Da
 
 
 def test_twenty_killed_brokers_leave_the_workers_untouched_and_every_client_is_answered(daemon: Daemon) -> None:
-    daemon.start(DUMMY_READY_LIFE_S="0")
+    daemon.start(DUMMY_CONSTANTS="supervisor.arbiter.broker._READY_LIFE_S=0")
     workers = {title: process.pid for title, process in daemon.living_workers().items()}
     answered = set()
     for _ in range(20):
@@ -187,6 +212,12 @@ def test_brokers_that_die_as_soon_as_they_are_ready_are_given_up_like_those_that
         Process(daemon.ask()).kill()
     assert daemon.wait() == 75
     assert "the broker ended by SIGKILL, perhaps for want of memory; giving up" in daemon.log.read_text()
+
+
+def test_forks_that_the_kernel_refuses_are_tried_again_and_park_nobody(daemon: Daemon) -> None:
+    daemon.start(DUMMY_FORKS_REFUSED="3")
+    assert "worker scripts/1 cannot be forked: Resource temporarily unavailable" in daemon.log.read_text()
+    assert daemon.ask()
 
 
 def test_a_broker_that_talks_nonsense_is_replaced(daemon: Daemon) -> None:

@@ -154,6 +154,41 @@ def test_hangup_and_user_signals_are_ignored_with_a_line_in_the_log(daemon: Daem
     assert daemon.ask()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace and walk into it")
+def test_as_pid_1_it_reaps_strangers_and_kills_only_what_carries_its_mark(daemon: Daemon) -> None:
+    daemon.tell("scripts-1.does", "orphan-marked")
+    daemon.start(prefix=("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"), ready=False)
+    eventually(lambda: f"ready socket={daemon.socket} pid=1\n" in daemon.log.read_text())
+    daemon.arbiter_pid = int(Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text())
+    eventually(lambda: len(daemon.living_workers()) == 2)
+    enter = ("nsenter", "--target", str(daemon.arbiter_pid), "--pid", "--mount", "--")
+    subprocess.run([*enter, "sh", "-c", "sleep 100 &"], check=True, stdin=subprocess.DEVNULL)
+    stranger = eventually(lambda: daemon.children().get("sleep\x00100"))
+    daemon.tell("scripts-1.does", "")
+    daemon.children()["worker scripts/1"].kill()
+    exited = eventually(lambda: daemon.heard("exited"))[0]
+    assert exited["tree_gone"] is True
+    eventually(lambda: len(daemon.living_workers()) == 2)
+    assert set(daemon.children()) == {"broker", "worker scripts/1", "worker scripts/2", "sleep\x00100"}
+    stranger.kill()
+    eventually(lambda: not daemon.zombies() and "sleep\x00100" not in daemon.children())
+    Process(daemon.arbiter_pid).kill()
+    daemon.wait()
+
+
+def test_a_reader_that_goes_away_costs_the_log_and_not_the_daemon(daemon: Daemon) -> None:
+    with subprocess.Popen(
+        daemon.command(), env=daemon.environment(), stderr=subprocess.PIPE, start_new_session=True
+    ) as daemon.process:
+        daemon.process.stderr.close()
+        eventually(lambda: len(daemon.living_workers()) == 2)
+        eventually(daemon.socket.exists)
+        assert daemon.ask()
+        daemon.children()["worker scripts/1"].kill()
+        eventually(lambda: daemon.heard("exited"))
+        assert daemon.stop() == 0
+
+
 def test_children_of_the_shell_that_became_the_daemon_are_reaped_but_never_killed(daemon: Daemon) -> None:
     daemon.start(prefix=("sh", "-c", 'sleep 100 & setsid sh -c "sleep 101 & wait" & sleep 0.1 & exec "$@"', "sh"))
     sleeper = next(process for title, process in daemon.children().items() if title == "sleep\x00100")

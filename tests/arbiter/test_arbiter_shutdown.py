@@ -84,7 +84,7 @@ def test_a_third_signal_kills_what_listens_to_nothing(daemon: Daemon) -> None:
 def test_a_deaf_worker_is_killed_when_every_time_is_over(daemon: Daemon) -> None:
     daemon.settings.update({"shutdown_timeout": "0.2", "kill_grace": "0"})
     daemon.tell("scripts-1.does", "deaf")
-    daemon.start()
+    daemon.start(DUMMY_CONSTANTS="supervisor.arbiter.shutdown._AFTER_GRACE_S=0.5")
     assert daemon.stop() == 0
     assert "the remaining workers are killed" in daemon.log.read_text()
 

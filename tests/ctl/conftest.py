@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_broker import FakeBroker
+from fake_broker import ROOT, FakeBroker, job_json
+from story import Story
 
 from ctl import Client
 from ctl.main import main
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -40,6 +39,15 @@ def client(broker: FakeBroker) -> Iterator[Client]:
     """A client that loses its patience soon."""
     with Client(answer_s=3.0, patience_s=2.0) as client:
         yield client
+
+
+@pytest.fixture
+def accepts(broker: FakeBroker) -> FakeBroker:
+    """The broker takes every script as job 42, and tells its story."""
+    broker.answers("submit", {"job": 42, "created": True, "warnings": []})
+    broker.on("follow", Story())
+    broker.answers("show", job_json())
+    return broker
 
 
 class Result:

@@ -13,6 +13,7 @@ import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +22,24 @@ from supervisor.core.errors import RequestError
 from supervisor.wire import codec
 from supervisor.wire.frame import LineBuffer
 
+ROOT = Path(__file__).resolve().parents[2]
 DROP = object()
 """A handler returns it to close the connection without an answer."""
 STREAMED = object()
 """A handler returns it when it has sent its answers itself."""
+
+STATUS = {
+    "version": "0.1.0",
+    "pid": 4711,
+    "uptime_s": 7500.0,
+    "state": "running",
+    "jobs": {"scheduled": 0, "queued": 3, "running": 1, "completed": 10, "failed": 2, "cancelled": 0},
+    "workers": [
+        {"name": "scripts/1", "pid": 4712, "pool": "scripts", "state": "busy", "job": 42},
+        {"name": "scripts/2", "pid": 4713, "pool": "scripts", "state": "idle", "job": None},
+    ],
+    "isolation": {"level": "namespace"},
+}
 
 
 def job_json(number: int = 42, state: str = "completed", **changes: Any) -> dict[str, Any]:
@@ -153,6 +168,8 @@ class FakeBroker:
                         return
         except OSError:
             pass
+        except Exception as error:
+            self.drift.append(f"a handler failed: {error!r}")
         finally:
             _close(sock)
 
@@ -204,6 +221,18 @@ def said(request: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def waits_for(*jobs: dict[str, Any]) -> Handler:
+    """A handler of `wait` that has these jobs become final at once."""
+
+    def handler(request: Any, peer: Peer) -> Any:
+        for job in jobs:
+            peer.item(job)
+        peer.end()
+        return STREAMED
+
+    return handler
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:

@@ -61,22 +61,25 @@ class Story:
         return self.err[1] + self.err[2]
 
     def items(self, request: Any) -> list[dict[str, Any]]:
-        """What is left to send from the request's position."""
+        """What is left to send from the request's position.
+
+        Output is sent of the attempt that the request names, and of those that begin after its cursor: who has seen
+        an attempt begin, but names an earlier one, would miss its output.
+        """
         items: list[dict[str, Any]] = []
-        for number, (began, ended) in {1: (2, "retrying"), 2: (5, "completed")}.items():
-            events = [event(1, "submitted", "queued")] if number == 1 else [event(4, "due", "queued")]
-            items += [*events, event(began, "running", "running", number)]
-            if request.output:
+        for number, (before, began, ended) in {1: ("submitted", 2, "retrying"), 2: ("due", 5, "completed")}.items():
+            events = [event(began - 1, before, "queued"), event(began, "running", "running", number)]
+            items += [item for item in events if item["cursor"] > request.after]
+            if began > request.after or number == request.attempt:
                 items += self._output(request, began, number)
             state = "scheduled" if ended == "retrying" else "completed"
-            items.append(event(began + 1, ended, state, number, reason="exit" if number == 1 else "ok"))
-        return [item for item in items if "stream" in item or item["cursor"] > request.after]
+            end = event(began + 1, ended, state, number, reason="exit" if number == 1 else "ok")
+            items += [end] if end["cursor"] > request.after else []
+        return items
 
     def _output(self, request: Any, cursor: int, number: int) -> list[dict[str, Any]]:
-        if request.attempt is not None and number < request.attempt:
-            return []
         pieces: list[dict[str, Any]] = []
-        for stream, data in (("stdout", self.out[number]), ("stderr", self.err[number])):
+        for stream, data in (("stdout", self.out[number]), ("stderr", self.err[number])) if request.output else ():
             start = getattr(request, stream) if number == request.attempt else 0
             for offset in range(max(0, start - self.overlap), len(data), self.piece):
                 pieces.append(output(cursor, stream, number, offset, data[offset : offset + self.piece]))

@@ -61,8 +61,28 @@ def test_an_empty_script_and_odd_line_ends_arrive_as_they_are(submit, script):
 
 
 def test_an_executable_script_keeps_its_bit(submit, script):
+    script.write_bytes(b"\xff")
     script.chmod(0o750)
     assert submit(script)["contents"][0]["mode"] == 0o755
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "job_type"),
+    [
+        ("tool", b"#!/bin/sh\n\xff", "exec"),
+        ("tool.pl", b"#!/usr/bin/perl\n\xff", "exec"),
+        ("tool", b"\x7fELF\x02", "exec"),
+        ("tool.py", b"#!/usr/bin/python\n\xff", None),
+        ("tool", b"\xff", None),
+    ],
+)
+def test_what_was_put_tells_its_type_by_its_head(submit, tmp_path, name, data, job_type):
+    (tmp_path / "project").mkdir()
+    path = tmp_path / "project" / name
+    path.write_bytes(data + b"\xff")
+    assert submit(path).get("type") == job_type
+    assert submit(path.parent, main=name).get("type") == job_type
+    assert submit(path, runtime="shell")["type"] == "shell"
 
 
 def test_a_large_file_comes_in_pieces_that_go_on_after_a_break(submit, client, script, broker):
@@ -89,7 +109,7 @@ def test_what_the_daemon_has_is_not_sent_again(submit, script, broker):
 
 
 def test_content_thrown_away_in_between_is_put_again(client, script, broker):
-    script.chmod(0o755)
+    script.write_bytes(b"\xff")
     broker.answers("submit", RequestError("unknown_source", "gone"), {"job": 42, "created": True, "warnings": []})
     assert client.submit(script).id == 42
     assert len(broker.asked("put")) == 2
@@ -184,15 +204,16 @@ def test_a_folder_gives_the_same_bytes_whoever_packs_it_and_when(folder):
 
 
 def test_what_a_folder_is_packed_to(folder):
-    archive = tarfile.open(fileobj=io.BytesIO(pack(str(folder))[0].read()))
-    members = {member.name: member for member in archive}
+    with tarfile.open(fileobj=io.BytesIO(pack(str(folder))[0].read())) as archive:
+        members = {member.name: member for member in archive}
+        content = {name: archive.extractfile(name).read() for name, member in members.items() if member.isreg()}
     assert list(members) == sorted(members, key=lambda name: name.split("/"))
     assert ".env" in members and not any(".git" in name for name in members)
     assert members["link"].issym() and members["link"].linkname == "src/a.js"
-    assert members["hard.js"].isreg() and archive.extractfile("hard.js").read() == b"require('./src/a')"
+    assert content["hard.js"] == b"require('./src/a')"
     assert (members["run.sh"].mode, members["index.js"].mode, members["src"].mode) == (0o755, 0o644, 0o755)
     assert {(m.uid, m.gid, m.mtime, m.uname, m.gname) for m in members.values()} == {(0, 0, 0, "", "")}
-    assert archive.extractfile("src/deep/" + "n" * 200).read() == b"long name"
+    assert content["src/deep/" + "n" * 200] == b"long name"
 
 
 def test_a_socket_in_a_folder_is_left_out_and_told(folder, client, broker):

@@ -59,6 +59,11 @@ def processes_with(token: str) -> dict[int, str]:
     return found
 
 
+def jobs_of(bench: Bench) -> dict[int, str]:
+    """Live processes of its jobs, holder and keepers left out."""
+    return {pid: text for pid, text in processes_with(bench.token).items() if f"{bench.token}: " not in text}
+
+
 @dataclass
 class Result:
     """One job's end: its last event, all events, its output, and its work folder's content while it was open."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from sandbox_bench import ROOT, SLOT_UID
+from sandbox_bench import ROOT, SLOT_UID, Bench
 
 import supervisor.sandbox as sandbox
-from supervisor.sandbox import LEVELS, probe
-from supervisor.sandbox.fault import SandboxError
-from supervisor.sandbox.verdict import _refusal
+from supervisor.sandbox import LEVELS, Bind, probe
 
 
 def run(level: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -39,14 +37,28 @@ def test_a_probe_that_fails_says_which_step(level: str) -> None:
     assert "work folder" in missing.reason
 
 
-def test_a_refused_user_namespace_names_what_enables_it() -> None:
-    verdict = _refusal("namespace", SandboxError.of("user_namespace", PermissionError(1, "no")))
-    assert "Operation not permitted" in verdict.reason
-    assert "sysctl" in verdict.remedy
+def test_inside_a_sandbox_there_is_no_other_and_the_probe_says_what_would_enable_it() -> None:
+    code = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sandbox.__file__))))
+    bench = Bench("namespace", binds=[Bind(code, "/code")])
+    source = """
+import sys; sys.path.insert(0, "/code")
+from supervisor.sandbox import probe
+print(probe("plain")); print(probe("namespace"))
+"""
+    try:
+        plain, nested = bench.python(source, env={"PYTHONDONTWRITEBYTECODE": "1"}).out.splitlines()
+    finally:
+        bench.close()
+    assert plain == "Verdict(ok=True, reason='', remedy='')"
+    if not ROOT:  # the jobs of a root daemon may still make user namespaces of their own
+        assert "ok=False" in nested
+        assert "user_namespace: No space left on device" in nested
+        assert "sysctl user.max_user_namespaces" in nested
 
 
 def test_a_script_runs_alone_and_its_code_is_ours(level: str, tmp_path: Path) -> None:
-    done = run(level, script(tmp_path, "job.js", "console.log(process.argv[2]); console.error('e'); process.exit(9)"), "word")
+    source = "console.log(process.argv[2]); console.error('e'); process.exit(9)"
+    done = run(level, script(tmp_path, "job.js", source), "word")
     assert (done.returncode, done.stdout) == (9, "word\n")
     assert done.stderr.startswith("e\nsandbox: exit 9 (")
 

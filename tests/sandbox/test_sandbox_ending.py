@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 
-from sandbox_bench import Bench, Job, processes_with, wait_until
+from sandbox_bench import Bench, Job, jobs_of, processes_with, wait_until
 
 from supervisor.sandbox import LaunchFailed, SlotClass
 
@@ -28,10 +28,6 @@ if os.fork() == 0:
         os.setsid()
 time.sleep(0.2)
 """
-
-
-def jobs_of(bench: Bench) -> dict[int, str]:
-    return {pid: text for pid, text in processes_with(bench.token).items() if f"{bench.token}: " not in text}
 
 
 def stubborn(bench: Bench) -> Job:

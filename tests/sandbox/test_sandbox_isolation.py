@@ -42,7 +42,8 @@ def test_only_the_agreed_descriptors_reach_the_job(level: str, with_channel: boo
         os.set_inheritable(lock.fileno(), True)
         bench = Bench(level, keep_fds=[lock.fileno()])
         try:
-            held = {os.readlink(f"/proc/{bench.holder.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{bench.holder.pid}/fd")} if ROOT else set()  # fmt: skip
+            own = f"/proc/{bench.holder.pid}/fd"
+            held = {os.readlink(f"{own}/{fd}") for fd in os.listdir(own)} if ROOT else set()
             assert not ROOT or os.readlink(f"/proc/self/fd/{lock.fileno()}") in held
             source = "import os\nprint(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:-1])\n"
             source += "import sys\nif len(sys.argv) > 1: os.write(3, b'hello')\n"
@@ -62,7 +63,8 @@ def test_the_job_sees_only_itself_and_its_keeper(private_bench: Bench) -> None:
 
 @pytest.mark.parametrize("signal", ["INT", "TERM", "KILL", "STOP", "CHLD", "SEGV"])
 def test_the_job_cannot_harm_its_keeper(private_bench: Bench, signal: str) -> None:
-    source = f"kill -{signal} 1; kill -{signal} 1; sleep 0.1; ls -l /proc/1/exe /proc/1/fd; cat /proc/1/environ; exit 6"
+    look = "ls -l /proc/1/exe /proc/1/fd; cat /proc/1/environ"
+    source = f"kill -{signal} 1; kill -{signal} 1; sleep 0.1; {look}; exit 6"
     result = private_bench.shell(source)
     assert result.code == 6
     assert "python" not in result.out
@@ -103,21 +105,21 @@ print(sorted(writable))
 
 
 def test_the_job_sees_nothing_of_the_hosts_files(private_bench: Bench) -> None:
-    result = private_bench.shell(f"ls {private_bench.root} /root /home /work /sys; cat /etc/shadow; ls -A /.slot /.binds")
+    hidden = f"{private_bench.root} /root /home /work /sys /etc/shadow"
+    result = private_bench.shell(f"ls {hidden}; ls -A /.slot /.binds")
     assert result.out == "/.binds:\n\n/.slot:\n", result
 
 
 def test_the_system_of_the_job_is_whole_enough(private_bench: Bench) -> None:
     source = """
 const dns = require('dns'), fs = require('fs'), os = require('os'), cp = require('child_process');
-console.log(os.userInfo().username, os.hostname(), process.memoryUsage().rss > 0, cp.execSync('id -un').toString().trim());
+console.log(os.userInfo().username, os.hostname(), process.memoryUsage().rss > 0);
+console.log(String(cp.execSync('id -un')).trim());
 fs.writeFileSync('/dev/null', 'x'); fs.writeFileSync('/tmp/x', 'x');
-console.log(fs.readFileSync('/dev/urandom', {length: 0}) === undefined || true);
 dns.lookup('localhost', (error, address) => console.log(error, address));
 """
-    source = source.replace("console.log(fs.readFileSync('/dev/urandom', {length: 0}) === undefined || true);\n", "")
     result = private_bench.node(source)
-    assert result.out == "job job true job\nnull 127.0.0.1\n", result
+    assert result.out == "job job true\njob\nnull 127.0.0.1\n", result
 
 
 def test_there_is_no_network_but_a_working_loopback(private_bench: Bench) -> None:
@@ -133,7 +135,9 @@ const server = net.createServer(c => c.end('hi')).listen(8000, '127.0.0.1', () =
 def test_with_network_the_host_is_reachable(private_bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        source = f"require('net').connect({port}, '127.0.0.1').on('connect', () => process.exit(5)).on('error', () => process.exit(6))"
+        source = f"""
+require('net').connect({port}, '127.0.0.1').on('connect', () => process.exit(5)).on('error', () => process.exit(6));
+"""
         assert private_bench.node(source, slot_class=SlotClass(network=True)).code == 5
         assert private_bench.node(source).code == 6
     hosts = private_bench.shell("cat /etc/hosts", slot_class=SlotClass(network=True)).out
@@ -173,9 +177,7 @@ def test_a_user_namespace_gives_nothing_to_an_ordinary_users_job(private_bench: 
     assert private_bench.shell("mount -t tmpfs x /tmp").code != 0
 
 
-def test_binds_show_host_paths_read_only_or_writable(level: str) -> None:
-    if level != "namespace":
-        pytest.skip("binds need a private root")
+def test_binds_show_host_paths_read_only_or_writable() -> None:
     with tempfile.TemporaryDirectory() as host:
         os.chmod(host, 0o777)
         os.makedirs(f"{host}/modules/left")
@@ -187,11 +189,12 @@ def test_binds_show_host_paths_read_only_or_writable(level: str) -> None:
             Bind(f"{host}/single", "/opt/single"),
             Bind(host, "/srv/shared", writable=True),
         ]
-        bench = Bench(level, binds=binds)
+        bench = Bench("namespace", binds=binds)
         try:
             result = bench.shell(
-                "ls /srv/deep/modules /job/node_modules; cat /opt/single; echo; echo >/srv/shared/new; touch /job/node_modules/x; "
-                "touch /srv/deep/modules/x; stat -c %a /srv /srv/deep; touch /job/own; ls /job"
+                "ls /srv/deep/modules /job/node_modules; cat /opt/single; echo; echo >/srv/shared/new; "
+                "touch /job/node_modules/x; touch /srv/deep/modules/x; stat -c %a /srv /srv/deep; "
+                "touch /job/own; ls /job"
             )
             assert result.out.split() == ["/job/node_modules:", "left", "/srv/deep/modules:", "left", "one", "file",
                                           "755", "755", "node_modules", "own"]  # fmt: skip

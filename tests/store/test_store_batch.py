@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,15 +104,16 @@ def _files_end_at(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-def test_an_input_output_error_ends_the_trust_and_loses_nothing_acknowledged(path: str) -> None:
+@pytest.mark.parametrize("room", [0, 1000, 4096, 5000, 20_000, 70_001, 300_000])
+def test_an_input_output_error_ends_the_trust_and_loses_nothing_acknowledged(path: str, room: int) -> None:
     conn = store.open_writer(path)
     acknowledged = []
-    with _files_end_at(os.stat(path + "-wal").st_size + 300_000), pytest.raises(StorageError, match="IOERR"):
+    with _files_end_at(os.stat(path + "-wal").st_size + room), pytest.raises(StorageError, match="IOERR"):
         for number in range(200):
             results, _events = store.run_batch(conn, 5, [_submit(number)])
             acknowledged.append(results[0])
     conn.close()
-    assert acknowledged
+    assert acknowledged or room < 70_000
     again = store.open_writer(path)
     known = store.counts(again)["queued"]
     assert len(acknowledged) <= known <= len(acknowledged) + 1
@@ -131,6 +133,23 @@ def test_a_full_database_stores_nothing_and_says_so(conn: store.Writer) -> None:
     assert not conn.in_transaction
     assert (store.counts(conn)["queued"], store.last_event_id(conn)) == (0, 2)
     assert settle(conn, lease).state == "completed"
+
+
+def test_a_checkpoint_that_fails_is_a_storage_error_and_loses_nothing(path: str) -> None:
+    conn = store.open_writer(path)
+    for number in range(30):
+        do(conn, 5, lambda tx, n=number: store.submit(tx, _big(n, 20_000)))
+    with _files_end_at(os.stat(path).st_size + 10_000), pytest.raises(StorageError, match="checkpoint"):
+        store.checkpoint(conn, idle=True)
+    assert store.counts(conn)["queued"] == 30
+    done = store.checkpoint(conn, idle=True)
+    assert done is not None
+    assert not done.blocked
+    conn.close()
+    again = store.open_writer(path)
+    assert store.counts(again)["queued"] == 30
+    assert again.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    again.close()
 
 
 @pytest.fixture
@@ -203,8 +222,11 @@ def test_a_reader_that_holds_the_log_neither_blocks_nor_is_blocked(conn: store.W
         do(conn, 5, lambda tx, n=number: store.submit(tx, _big(n, 100_000)))
         store.checkpoint(conn)
     assert store.wal_bytes(conn) > 8 << 20
+    began_s = time.monotonic()
     blocked = store.checkpoint(conn, idle=True)
     assert blocked is not None
+    assert time.monotonic() - began_s < 2, "it waited for the reader as long as the busy timeout"
+    assert conn.execute("PRAGMA busy_timeout").fetchone() == (5000,)
     assert (blocked.mode, blocked.blocked) == ("TRUNCATE", True)
     assert store.counts(reader)["queued"] == 1
     reader.execute("COMMIT")

@@ -10,6 +10,7 @@ import pytest
 from supervisor import store
 from supervisor.core.errors import RequestError
 from supervisor.core.job import JobSpec, Progress
+from supervisor.store.inspection import query
 from tests.store.making import CANCELLED, EXIT_1, OK, SHA, SPEC, claim, claimed, do, new_job, settle, state, submit
 
 
@@ -250,6 +251,7 @@ def test_lists_are_filtered_and_paged_newest_first(conn: store.Writer, reader: s
     assert ids(queue="b") == [6, 4, 2]
     assert ids(states=["queued"], queue="b", job_type="node") == [4]
     assert ids(name="job-5") == [5]
+    assert ids(job_type="python") == [7, 6, 5]
     assert ids(owner_uid=1001) == [3]
     assert (
         "result"
@@ -275,7 +277,7 @@ def test_small_reads(conn: store.Writer, reader: sqlite3.Connection) -> None:
     assert store.attempt_of(reader, second, 2) is None
     events = store.events_after(reader, job=None, after=1, limit=2)
     assert [(event.id, event.job, event.kind) for event in events] == [(2, second, "submitted"), (3, second, "running")]
-    assert store.query(reader, "SELECT id FROM jobs WHERE queue = :queue", {"queue": "a"}) == [{"id": first}]
+    assert query(reader, "SELECT id FROM jobs WHERE queue = :queue", {"queue": "a"}) == [{"id": first}]
 
 
 def test_a_small_content_travels_with_the_lease(conn: store.Writer) -> None:

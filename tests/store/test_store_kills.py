@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import select
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from supervisor import store
+from supervisor.store import db
+from supervisor.store.migrations import MIGRATIONS, Migration, migrate, version_of
 from tests.store.making import EXIT_1, INTERRUPTED, OK, new_job
 
 KILLS = 40
+V1 = Path(__file__).parent / "fixtures" / "v1.db"
 
 
 def _write_until_killed(path: str, acks: int, seed: int) -> None:
@@ -53,14 +57,21 @@ def _one_run(dice: float) -> Callable[[store.Tx], int | None]:
     return call
 
 
-def _killed_after(path: str, seed: int, first_ack: bool, wait_s: float) -> list[str]:
-    """What a child acknowledged that writes from its start, or its first acknowledgement, until it is killed."""
+def _open_and_wait(path: str, acks: int, seed: int) -> None:
+    store.open_writer(path)
+    time.sleep(60)
+
+
+def _killed_after(
+    path: str, seed: int, first_ack: bool, wait_s: float, work: Callable[[str, int, int], None] = _write_until_killed
+) -> list[str]:
+    """What a child acknowledged that works from its start, or its first acknowledgement, until it is killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
-            _write_until_killed(path, writing, seed)
+            work(path, writing, seed)
         finally:
             os._exit(1)
     os.close(writing)
@@ -114,3 +125,21 @@ def test_a_kill_while_the_database_is_created_leaves_all_or_nothing(path: str, s
     _check(conn)
     conn.close()
     assert not Path(path + ".new").exists()
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_a_kill_while_the_database_is_migrated_leaves_the_old_or_the_new_one(
+    path: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(V1, path)
+    step = Migration(2, ("ALTER TABLE jobs ADD COLUMN colour TEXT", "CREATE INDEX jobs_colour ON jobs (colour)"))
+    monkeypatch.setattr(db, "CURRENT_VERSION", 2)
+    monkeypatch.setattr(db, "migrate", lambda conn: migrate(conn, (*MIGRATIONS, step)))
+    _killed_after(path, seed, False, random.Random(seed).uniform(0.002, 0.02), _open_and_wait)
+    conn = store.open_writer(path)
+    assert version_of(conn) == 2
+    assert store.states_of(conn, range(1, 7)) == {
+        1: "completed", 2: "failed", 3: "cancelled", 4: "scheduled", 5: "running", 6: "queued"
+    }  # fmt: skip
+    _check(conn)
+    conn.close()

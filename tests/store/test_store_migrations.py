@@ -13,7 +13,8 @@ import pytest
 from supervisor import store
 from supervisor.core.errors import SchemaError, StorageError
 from supervisor.store import db, migrations
-from supervisor.store.migrations import CURRENT_VERSION, MIGRATIONS, Migration, migrate, schema_of, version_of
+from supervisor.store.inspection import schema_of
+from supervisor.store.migrations import CURRENT_VERSION, MIGRATIONS, Migration, migrate, version_of
 from tests.store.making import claimed, do, settle, state, submit
 
 V1 = Path(__file__).parent / "fixtures" / "v1.db"

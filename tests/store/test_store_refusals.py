@@ -14,6 +14,7 @@ import pytest
 
 from supervisor import store
 from supervisor.core.errors import SchemaError, StorageError
+from supervisor.store.inspection import query
 from tests.store.making import submit
 
 
@@ -62,6 +63,16 @@ def _no_version(path: str) -> None:
     _by_sqlite(path, "PRAGMA user_version = 0")
 
 
+def _without_a_guard(path: str) -> None:
+    _filled(path)
+    _by_sqlite(path, "DROP TRIGGER attempts_final")
+
+
+def _without_an_index(path: str) -> None:
+    _filled(path)
+    _by_sqlite(path, "DROP INDEX jobs_claim")
+
+
 def _truncated(path: str) -> None:
     _filled(path)
     os.truncate(path, os.stat(path).st_size // 2)
@@ -103,11 +114,41 @@ def _dangling_link(path: str) -> None:
     os.symlink("/nowhere/at/all", path)
 
 
+def _interrupt_a_write(path: str) -> None:
+    """The files as a kill leaves them that comes in the middle of a write without a write-ahead log."""
+    conn = sqlite3.connect(path, isolation_level=None)
+    conn.execute("PRAGMA journal_mode = DELETE").fetchall()
+    conn.execute("CREATE TABLE IF NOT EXISTS junk (data BLOB)")
+    conn.execute("PRAGMA cache_size = 1")
+    conn.execute("BEGIN IMMEDIATE")
+    conn.execute("UPDATE jobs SET name = 'changed'")
+    for _ in range(200):
+        conn.execute("INSERT INTO junk (data) VALUES (randomblob(3000))")
+    for suffix in ("", "-journal"):
+        shutil.copy(path + suffix, path + ".copy" + suffix)
+    conn.close()
+    for suffix in ("", "-journal"):
+        os.replace(path + ".copy" + suffix, path + suffix)
+    assert os.stat(path + "-journal").st_size > 0
+
+
+def _foreign_and_interrupted(path: str) -> None:
+    _by_sqlite(path, "CREATE TABLE jobs (name TEXT)")
+    _interrupt_a_write(path)
+
+
+def _newer_and_interrupted(path: str) -> None:
+    _newer(path)
+    _interrupt_a_write(path)
+
+
 REFUSED = [
     _newer,
     _newer_in_its_log,
     _foreign,
     _no_version,
+    _without_a_guard,
+    _without_an_index,
     _truncated,
     _cut_in_a_page,
     _cut_in_its_header,
@@ -115,6 +156,8 @@ REFUSED = [
     _garbage_in_the_middle,
     _garbage_header,
     _empty,
+    _foreign_and_interrupted,
+    _newer_and_interrupted,
 ]
 
 
@@ -187,12 +230,24 @@ def test_every_file_is_for_its_owner_alone_whatever_the_umask(path: str) -> None
 
 def test_what_a_crash_left_of_a_creation_is_cleared_away(path: str) -> None:
     Path(path + ".new").write_bytes(b"half of a database")
-    Path(path + ".new-journal").write_bytes(b"half of a journal")
+    for suffix in ("-journal", "-wal", "-shm"):
+        Path(path + ".new" + suffix).write_bytes(b"half of a journal")
     conn = store.open_writer(path)
     assert submit(conn, 1) == 1
     conn.close()
-    assert not os.path.exists(path + ".new")
-    assert not os.path.exists(path + ".new-journal")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        assert not os.path.exists(path + ".new" + suffix)
+
+
+def test_a_write_that_was_interrupted_before_there_was_a_log_is_undone(path: str) -> None:
+    _filled(path)
+    _interrupt_a_write(path)
+    conn = store.open_writer(path)
+    assert store.counts(conn)["queued"] == 50
+    assert query(conn, "SELECT DISTINCT name FROM jobs") == [{"name": "file.js"}]
+    assert query(conn, "SELECT * FROM junk") == []
+    conn.close()
+    assert not os.path.exists(path + "-journal")
 
 
 def test_a_path_with_strange_characters_is_one_path(tmp_path: Path) -> None:

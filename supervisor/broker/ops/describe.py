@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,6 +17,11 @@ from supervisor.wire.lease import WorkerRequest
 
 async def describe(_: Service, __: Caller, ___: Describe) -> dict[str, Any]:
     """JSON Schema of the requests that clients may send, and the tables of words."""
+    return _description()
+
+
+@cache
+def _description() -> dict[str, Any]:
     workers = WorkerRequest.__args__
     requests = [struct for struct in OPS.values() if struct not in workers]
     schemas, components = msgspec.json.schema_components(requests, ref_template="#/components/{name}")

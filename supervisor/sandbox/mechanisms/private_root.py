@@ -43,7 +43,8 @@ def build_template(site: Site) -> None:
     private_etc.build(site, root)
     for bind in site.binds:
         _show_bind(site, root, *bind)
-    _bind(site.folder, root + _SLOT, writable=True)
+    mount(site.folder, root + _SLOT, None, MS_BIND)  # without what is mounted below: the template itself
+    syscalls.harden_mount(root + _SLOT, writable=True)
     # A user namespace may mount a fresh /proc only while it sees one in full; each keeper takes this one away.
     mount("/proc", root + "/proc", None, MS_BIND | MS_REC)
     _enter(root)

@@ -1,0 +1,285 @@
+"""Settings: which source wins, what is computed, and how every mistake is answered."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from supervisor.config import Flags, LogSettings, Settings, describe_settings, load
+from supervisor.config import resolve as resolve_module
+from supervisor.core.errors import SettingsError
+from supervisor.core.limits import MIB, Limits
+
+HOME = {"HOME": "/home/somebody"}
+
+
+def given(tmp_path: Path, toml: str = "", env: dict[str, str] | None = None, **flags: object) -> Settings:
+    path = tmp_path / "config.toml"
+    path.write_text(toml)
+    path.chmod(0o600)
+    return load(Flags(config=str(path), **flags), {**HOME, **(env or {})})
+
+
+def refused(tmp_path: Path, toml: str = "", env: dict[str, str] | None = None, **flags: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        given(tmp_path, toml, env, **flags)
+    assert caught.value.exit_status == 2
+    return str(caught.value)
+
+
+def test_without_any_source_everything_has_its_documented_default(tmp_path: Path) -> None:
+    settings = given(tmp_path)
+    assert settings.log == LogSettings("info", "auto", None)
+    assert (settings.kill_grace_s, settings.shutdown_timeout_s) == (3.0, 30.0)
+    assert (settings.max_source_bytes, settings.slot_uid_base) == (256 * MIB, 2_000_000)
+    assert settings.socket_group is None
+    assert list(settings.pools) == ["scripts"]
+    pool = settings.pools["scripts"]
+    assert pool.replicas == max(2, len(os.sched_getaffinity(0)))
+    assert pool.types == ("node", "python", "shell", "exec") and pool.queues == ()
+    assert (pool.isolation, pool.network, pool.work, pool.on_loss) == ("auto", "asked", "tmpfs", "requeue")
+    assert (pool.retries, pool.env_pass, pool.node, pool.python, pool.modules) == (0, (), None, None, None)
+    assert set(msgspec.structs.asdict(pool.maxima).values()) == {None}
+    assert pool.limits.wall_s == pool.limits.cpu_s == 600.0
+
+
+def test_flags_win_over_the_environment_that_wins_over_the_file(tmp_path: Path) -> None:
+    toml = 'kill_grace = 1\n[log]\nlevel = "error"\n[pools.scripts]\nreplicas = 5'
+    env = {"WORKER_KILL_GRACE": "2s", "WORKER_LOG__LEVEL": "debug", "WORKER_POOLS__SCRIPTS__REPLICAS": "6"}
+    assert given(tmp_path, toml).kill_grace_s == 1
+    assert given(tmp_path, toml, env).kill_grace_s == 2
+    assert given(tmp_path, toml, env, sets=("kill_grace=3500ms",)).kill_grace_s == 3.5
+    assert given(tmp_path, toml, env).log.level == "debug"
+    assert given(tmp_path, toml, env, log_level="warning").log.level == "warning"
+    assert given(tmp_path, toml).pools["scripts"].replicas == 5
+    assert given(tmp_path, toml, env).pools["scripts"].replicas == 6
+    assert given(tmp_path, toml, env, workers="7").pools["scripts"].replicas == 7
+    assert given(tmp_path, toml, {"WORKER_WORKERS": "8"}).pools["scripts"].replicas == 8
+
+
+def test_a_named_flag_wins_over_set(tmp_path: Path) -> None:
+    assert given(tmp_path, log_level="error", sets=("log.level=debug",)).log.level == "error"
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    assert given(tmp_path, "kill_grace = 1", {"WORKER_KILL_GRACE": ""}).kill_grace_s == 1
+
+
+def test_variables_that_are_known_but_no_settings_are_left_alone(tmp_path: Path) -> None:
+    env = {"WORKER_SUPERVISOR_MARK": "x", "WORKER_CAMPAIGN_KILLS": "9", "WORKER_CONFIG": "/elsewhere", "WORKERS": "2"}
+    assert given(tmp_path, "", env)
+
+
+def test_the_config_variable_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text("kill_grace = 9")
+    path.chmod(0o600)
+    assert load(Flags(), {**HOME, "WORKER_CONFIG": str(path)}).kill_grace_s == 9
+
+
+def test_a_pool_table_changes_only_the_keys_it_names(tmp_path: Path) -> None:
+    settings = given(
+        tmp_path,
+        """
+        [pools.scripts]
+        network = "never"
+        [pools.scripts.limits]
+        wall = "1h"
+        output = "none"
+        [pools.untrusted]
+        queues = ["web", "mail"]
+        types = ["node"]
+        [pools.empty]
+        """,
+    )
+    scripts, untrusted, empty = (settings.pools[name] for name in ("scripts", "untrusted", "empty"))
+    assert scripts.network == "never" and scripts.replicas >= 2
+    assert scripts.limits.wall_s == scripts.limits.cpu_s == 3600, "CPU follows wall"
+    assert scripts.limits.output_bytes is None and scripts.limits.processes == 256
+    assert untrusted.replicas == empty.replicas == 1
+    assert untrusted.queues == ("web", "mail") and untrusted.types == ("node",)
+
+
+def test_defaults_above_a_maximum_are_lowered_to_it(tmp_path: Path) -> None:
+    toml = (
+        '[pools.scripts.limits]\nopen_files = "none"\n[pools.scripts.max]\nwall = 60\nmemory = "100M"\nopen_files = 99'
+    )
+    pool = given(tmp_path, toml).pools["scripts"]
+    lowered = msgspec.structs.replace(Limits(), wall_s=60.0, cpu_s=60.0, memory_bytes=100 * MIB, open_files=99)
+    assert pool.limits == lowered, "CPU follows wall"
+    assert (pool.maxima.wall_s, pool.maxima.memory_bytes, pool.maxima.cpu_s) == (60.0, 100 * MIB, None)
+
+
+@pytest.mark.parametrize(
+    ("ram_mib", "workers", "memory_mib"), [(64_000, 4, 512), (2_000, 2, 512), (1_000, 2, 400), (100, 10, 64)]
+)
+def test_all_workers_together_take_at_most_80_percent_of_the_memory_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ram_mib: int, workers: int, memory_mib: int
+) -> None:
+    pages = {"SC_PHYS_PAGES": ram_mib, "SC_PAGE_SIZE": MIB}
+    monkeypatch.setattr(resolve_module.os, "sysconf", pages.__getitem__)
+    pool = given(tmp_path, workers=str(workers)).pools["scripts"]
+    assert pool.limits.memory_bytes == memory_mib * MIB
+    explicit = given(tmp_path, workers=str(workers), sets=("pools.scripts.limits.memory=2G",)).pools["scripts"]
+    assert explicit.limits.memory_bytes == 2048 * MIB
+
+
+def test_variables_reach_pools_with_a_dash_and_lists_are_split_at_commas(tmp_path: Path) -> None:
+    env = {
+        "WORKER_POOLS__MY_POOL__QUEUES": "a, b",
+        "WORKER_POOLS__MY_POOL__LIMITS__MEMORY": "1G",
+        "WORKER_POOLS__MY_POOL__MAX__WALL": "2h",
+    }
+    pool = given(tmp_path, "[pools.my-pool]", env).pools["my-pool"]
+    assert pool.queues == ("a", "b")
+    assert pool.limits.memory_bytes == 1024 * MIB and pool.maxima.wall_s == 7200
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("kil_grace = 3", ["config.toml", "'kil_grace'", "did you mean 'kill_grace'?", "shutdown_timeout"]),
+        ("kill_grace = 'soon'", ["kill_grace = 'soon'", "ms, s, m, h, d"]),
+        ("kill_grace = true", ["kill_grace = True", "a duration such as"]),
+        ("kill_grace = -1", ["kill_grace = -1", "a duration"]),
+        ("kill_grace = nan", ["kill_grace = nan", "a duration"]),
+        ("kill_grace = inf", ["kill_grace = inf", "a duration"]),
+        ("kill_grace = [1]", ["kill_grace = [1]", "a duration"]),
+        ("[kill_grace]\nx = 1", ["kill_grace = {'x': 1}", "a duration"]),
+        ("max_source = '1X'", ["max_source = '1X'", "K, M or G"]),
+        ("max_source = 1.5", ["max_source = 1.5", "a size"]),
+        ("slot_uid_base = 0", ["slot_uid_base = 0", "a whole number from 1000"]),
+        ("log = 'debug'", ["log is a table", "[log]"]),
+        ("[log]\nlevel = 'loud'", ["log.level = 'loud'", "one of debug, info, warning, error"]),
+        ("[log]\nlvel = 'info'", ["'log.lvel'", "did you mean 'level'?"]),
+        ("[logs]\nlevel = 'info'", ["'logs'", "did you mean 'log'?"]),
+        ("pools = 3", ["pools is a table"]),
+        ("[pools]\nscripts = 3", ["pools.scripts is a table"]),
+        ("[pools.Scripts]", ["'Scripts' is no name for a pool"]),
+        ("[pools.a__b]", ["'a__b' is no name for a pool"]),
+        ("[pools.scripts]\nreplicas = 0.5", ["pools.scripts.replicas = 0.5", "a whole number from 0 to 1024"]),
+        ("[pools.scripts]\nreplicas = true", ["pools.scripts.replicas = True"]),
+        ("[pools.scripts]\nreplicas = 1025", ["0 to 1024"]),
+        ("[pools.a]\nreplicas = 1000\n[pools.b]\nreplicas = 1000", ["more than 1024"]),
+        ("[pools.scripts]\ntypes = ['ruby']", ["job types out of node, python, shell, exec"]),
+        ("[pools.scripts]\nqueues = ['a b']", ["queue names"]),
+        ("[pools.scripts]\nisolation = 'total'", ["one of auto, namespace, plain"]),
+        ("[pools.scripts]\nnode = 'node'", ["an absolute path"]),
+        ("[pools.scripts]\nlimits = 3", ["pools.scripts.limits is a table"]),
+        ("[pools.scripts.limits]\nmem = '1G'", ["'pools.scripts.limits.mem'", "'memory'"]),
+        ("[pools.scripts.limits]\nmemory = '1M'", ["pool scripts", "limits.memory_bytes", "is below"]),
+        ("[pools.scripts.limits]\nprocesses = 'many'", ["or none for no limit"]),
+        ("[pools.scripts.limits.deep]\nx = 1", ["'pools.scripts.limits.deep'"]),
+        ("socket = '/tmp/" + "x" * 120 + "'", ["125 bytes", "at most 107"]),
+        ("socket = ''", ["socket = ''", "a path"]),
+        ("x = ", ["not a TOML file"]),
+        ("kill_grace = 1\nkill_grace = 2", ["not a TOML file"]),
+    ],
+)
+def test_a_mistake_in_the_file_is_answered_with_the_file_the_key_and_what_is_legal(
+    tmp_path: Path, toml: str, words: list[str]
+) -> None:
+    sentence = refused(tmp_path, toml)
+    for word in words:
+        assert word in sentence
+
+
+def test_a_file_that_is_no_text_or_not_there_or_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary.toml").chmod(0o600)
+    for name in ("binary.toml", "missing.toml", "."):
+        with pytest.raises(SettingsError, match=re.escape(str(tmp_path / name).removesuffix("/."))):
+            load(Flags(config=str(tmp_path / name)), HOME)
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"WORKER_KILL_GRASE": "3"}, ["WORKER_KILL_GRASE", "the nearest is WORKER_KILL_GRACE"]),
+        ({"WORKER_LOG_LEVEL": "info"}, ["WORKER_LOG_LEVEL", "the nearest is WORKER_LOG__LEVEL"]),
+        ({"WORKER_STATEDIR": "/x"}, ["the nearest is WORKER_STATE_DIR"]),
+        ({"WORKER_POOLS__SCRIPTS__REPLICA": "3"}, ["the nearest is WORKER_POOLS__SCRIPTS__REPLICAS"]),
+        ({"WORKER_POOLS__SCRPTS__REPLICAS": "3"}, ["there is no pool 'scrpts'", "the pools are scripts"]),
+        ({"WORKER_POOLS__SCRIPTS": "3"}, ["WORKER_POOLS__SCRIPTS"]),
+        ({"WORKER_": "3"}, ["WORKER_: there is no such variable"]),
+        ({"WORKER_WORKERS": "two"}, ["WORKER_WORKERS", "a whole number"]),
+        ({"WORKER_KILL_GRACE": "soon"}, ["WORKER_KILL_GRACE: kill_grace = 'soon'"]),
+    ],
+)
+def test_a_mistake_in_a_variable_is_answered_with_the_variable(
+    tmp_path: Path, env: dict[str, str], words: list[str]
+) -> None:
+    sentence = refused(tmp_path, "", env)
+    for word in words:
+        assert word in sentence
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"workers": "-1"}, ["--workers", "a whole number"]),
+        ({"log_format": "xml"}, ["--log-format", "one of auto, text, json"]),
+        ({"sets": ("kill_grace",)}, ["--set kill_grace", "key=value"]),
+        ({"sets": ("kill.grace=3",)}, ["there is no table 'kill'"]),
+        ({"sets": ("pools=3",)}, ["there is no key 'pools'"]),
+        ({"sets": ("pools.other.replicas=3",)}, ["there is no pool 'other'", "[pools.other]"]),
+        ({"sets": ("pools.scripts=3",)}, ["pools holds tables"]),
+        ({"sets": ("=3",)}, ["there is no key ''"]),
+    ],
+)
+def test_a_mistake_in_a_flag_is_answered_with_the_flag(
+    tmp_path: Path, flags: dict[str, object], words: list[str]
+) -> None:
+    sentence = refused(tmp_path, **flags)
+    for word in words:
+        assert word in sentence
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a daemon of root is strict about its settings file")
+def test_root_reads_only_a_file_that_nobody_else_can_write(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    path.chmod(0o620)
+    with pytest.raises(SettingsError, match="mode 620"):
+        load(Flags(config=str(path)), HOME)
+    path.chmod(0o600)
+    os.chown(path, 12345, -1)
+    with pytest.raises(SettingsError, match="uid 12345"):
+        load(Flags(config=str(path)), HOME)
+
+
+def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = given(tmp_path, state_dir="state", socket="./s/../c.sock", log_file="log")
+    assert settings.state_dir == f"{tmp_path}/state"
+    assert settings.socket == f"{tmp_path}/c.sock"
+    assert settings.log.file == f"{tmp_path}/log"
+
+
+def test_every_key_is_described_and_every_described_key_can_be_set(tmp_path: Path) -> None:
+    rows = describe_settings()
+    assert len({key for key, *_ in rows}) == len(rows)
+    for key, kind, default, description in rows:
+        assert kind and default and description.endswith(".")
+        example = {"duration": "90s", "size": "64M", "number": "2000", "list": "node", "path": "/x", "text": "y"}
+        value = example.get(kind.removesuffix(" | none"), kind.split(" | ")[0])
+        value = "20" if key.endswith(("replicas", "retries")) else value
+        setting = key.replace("NAME", "scripts")
+        assert given(tmp_path, sets=(f"{setting}={value}",)), key
+        assert given(tmp_path, "", {"WORKER_" + setting.replace(".", "__").upper(): value}), key
+
+
+def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> None:
+    settings = given(tmp_path)
+    described = {key.rsplit(".", 1)[-1] for key, *_ in describe_settings()}
+    for field in (
+        *settings.__struct_fields__,
+        *settings.log.__struct_fields__,
+        *settings.pools["scripts"].__struct_fields__,
+    ):
+        plain = field.removesuffix("_s").removesuffix("_bytes")
+        assert plain in described | {"log", "pools", "name", "limits", "maxima"}

@@ -1,0 +1,56 @@
+"""Shared memory: what a child writes is there for its parent, also after SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from supervisor.scoreboard import MAX_WORDS_BYTES, Scoreboard
+
+
+def test_what_a_killed_child_wrote_is_read_by_its_parent() -> None:
+    board = Scoreboard(3)
+    slot = board.slot(1)
+    pid = os.fork()
+    if pid == 0:
+        slot.beat()
+        slot.started = 2**63 + 7
+        slot.say("the disk is on fire 🔥")
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    again = board.slot(1)
+    assert 0 < again.beat_ns <= time.monotonic_ns()
+    assert again.started == 2**63 + 7
+    assert again.last_words == "the disk is on fire 🔥"
+
+
+def test_neighbours_are_untouched_and_a_reset_empties_one_slot_only() -> None:
+    board = Scoreboard(3)
+    for index in range(3):
+        board.slot(index).started = index + 1
+        board.slot(index).say("x" * 5000)
+    board.slot(1).reset()
+    assert [board.slot(index).started for index in range(3)] == [1, 0, 3]
+    assert [len(board.slot(index).last_words) for index in range(3)] == [MAX_WORDS_BYTES, 0, MAX_WORDS_BYTES]
+    assert board.slot(1).beat_ns == 0
+
+
+def test_last_words_are_cut_between_letters_and_survive_lone_surrogates() -> None:
+    slot = Scoreboard(1).slot(0)
+    slot.say("a" + "ä" * 600)
+    assert slot.last_words == "a" + "ä" * 499
+    slot.say("\ud800!")
+    assert slot.last_words == "?!"
+    slot.say("")
+    assert slot.last_words == ""
+
+
+def test_a_slot_that_is_not_there_is_an_error() -> None:
+    board = Scoreboard(2)
+    assert len(board) == 2
+    for index in (-1, 2):
+        with pytest.raises(IndexError):
+            board.slot(index)
