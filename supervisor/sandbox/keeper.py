@@ -89,9 +89,12 @@ class Keeper:
     def _prepare_room(self) -> None:
         if self._empty():
             raise SandboxError("previous job", errno.EBUSY, "processes of the job before cannot be killed")
-        levels.prepare_keeper(self._rows, self._site, self._room)
-        self._say(("prepared", self._room.job_dir), [self._room.work_fd])
-        os.close(self._room.work_fd)
+        try:
+            levels.prepare_keeper(self._rows, self._site, self._room)
+            self._say(("prepared", self._room.job_dir), [self._room.work_fd])
+        finally:
+            if self._room.work_fd >= 0:
+                os.close(self._room.work_fd)
 
     def _await_order(self) -> Order:
         while True:
@@ -108,11 +111,13 @@ class Keeper:
     def _run(self, order: Order) -> None:
         began_s = time.monotonic()
         self._watch = watch = Watch(self._tree, self._room, order)
-        with levels.Step("fork"):
-            self._main, verdict = job.fork(self._rows, self._site, self._room, order)
+        try:
+            with levels.Step("fork"):
+                self._main, verdict = job.fork(self._rows, self._site, self._room, order)
+        finally:
+            for fd in order.fds:
+                os.close(fd)
         self._tree.has_children = True
-        for fd in order.fds:
-            os.close(fd)
         failure = self._until_executed(watch, verdict)
         if failure is not None:
             self._empty()
@@ -126,12 +131,13 @@ class Keeper:
 
     def _until_executed(self, watch: Watch, verdict: int) -> tuple[str, int, str, str] | None:
         self._poll.register(verdict, select.POLLIN)
-        while verdict not in self._watch_a_while(watch):
-            pass
-        self._poll.unregister(verdict)
-        told = os.read(verdict, 65536)
-        os.close(verdict)
-        return job.launch_failure(told)
+        try:
+            while verdict not in self._watch_a_while(watch):
+                pass
+            return job.launch_failure(os.read(verdict, 65536))
+        finally:
+            self._poll.unregister(verdict)
+            os.close(verdict)
 
     def _watch_a_while(self, watch: Watch) -> set[int]:
         """Sleeps until something happens or a sample is due, and deals with it. Returns what was readable."""

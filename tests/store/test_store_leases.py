@@ -291,3 +291,14 @@ def test_a_result_of_one_life_does_not_stand_in_the_way_of_the_next(conn: store.
         settle(conn, claimed(conn).lease, OK, result=msgspec.Raw(value))
         assert _view(conn, job)["result"] == int(value)
         do(conn, 5, lambda tx: store.retry(tx, job, by_uid=0))
+
+
+def test_the_cancels_among_what_a_worker_holds(conn: store.Writer) -> None:
+    first, second, third = (submit(conn, number) for number in (1, 2, 3))
+    leases = [claimed(conn).lease for _ in range(3)]
+    for job in (second, third):
+        do(conn, 5, lambda tx, job=job: store.cancel(tx, job, by_uid=0, reason=None))
+    settle(conn, leases[2], CANCELLED)
+    assert store.cancels_among(conn, [*leases, 777]) == [leases[1]]
+    assert store.cancels_among(conn, []) == []
+    assert state(conn, first) == "running"
