@@ -38,12 +38,10 @@ class Spool:
         except FileNotFoundError:
             return None
 
-    def expected_offset(self, sha256: str) -> int:
-        """Where the next piece of unfinished content begins."""
-        try:
-            return os.stat(self._draft(sha256)).st_size
-        except FileNotFoundError:
-            return 0
+    def head(self, sha256: str, length: int) -> bytes:
+        """The first bytes of complete content."""
+        with open(self.path(sha256), "rb") as file:
+            return file.read(length)
 
     def append(self, sha256: str, offset: int, data: bytes) -> int:
         """Adds a piece where it fits; returns the offset expected next. One that does not fit changes nothing."""
@@ -99,7 +97,8 @@ def create_output(paths: Paths, job: int, attempt: int, stream: str, owner: int 
     """A new empty output file: the fd that the job appends to, and our own fd.
 
     Ours is opened before the job exists and kept: while it is open a job cannot take a lease on its own output,
-    which would block every later open; and it can cut the file whatever mode the job gives it. `owner` is the job's uid, so that it may reopen /dev/stdout.
+    which would block every later open; and it can cut the file whatever mode the job gives it.
+    `owner` is the job's uid, so that it may reopen /dev/stdout.
     """
     path = output_path(paths, job, attempt, stream)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)

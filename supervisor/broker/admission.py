@@ -18,6 +18,7 @@ from supervisor.spool import Spool
 from supervisor.wire.control import Submit
 
 MAX_PARAMS_BYTES: Final = 256 << 10
+HEAD_BYTES: Final = 256
 MAX_DUE_US: Final = 253_402_300_799_000_000
 RESERVED_ENV: Final = frozenset({"NODE_CHANNEL_FD", "WORKER_SUPERVISOR_MARK"})
 
@@ -47,6 +48,7 @@ def script_of(request: Submit, spool: Spool) -> Script:
         contents = (_inline(main, head, inline, executable=True), *contents)
     elif main is not None:
         _check_path(main, "main")
+        head = _head_of(main, contents, spool)
     _check_paths(contents)
     name = request.name or (main.rpartition("/")[2] if main else None)
     job_type = request.type or script_type(main or "", head)
@@ -148,6 +150,13 @@ def due_us(request: Submit, now_us: int) -> int | None:
     if not 0 <= due <= MAX_DUE_US:
         raise _bad(f"`due_at`: {request.due_at!r} is out of range")
     return due if due > now_us else None
+
+
+def _head_of(main: str, contents: tuple[Content, ...], spool: Spool) -> bytes:
+    for content in contents:
+        if content.kind == "file" and content.path == main:
+            return spool.head(content.sha256, HEAD_BYTES)
+    return b""
 
 
 def _bad(message: str) -> RequestError:

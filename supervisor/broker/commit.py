@@ -11,8 +11,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from supervisor.broker.reserve import Reserve
 from supervisor.core.errors import RequestError, StorageError
 from supervisor.store import Event, Tx, Writer, checkpoint, run_batch
 
@@ -20,7 +21,13 @@ T = TypeVar("T")
 MAX_BATCH: Final = 512
 IDLE_CHECKPOINT_S: Final = 1.0
 
-_Job = tuple[Callable[[Tx], Any], "asyncio.Future[Any]"]
+
+class _Call(NamedTuple):
+    """`essential` calls record what has already happened: on a full disk they alone are tried again."""
+
+    function: Callable[[Tx], Any]
+    future: asyncio.Future[Any]
+    essential: bool
 
 
 def wall_us() -> int:
@@ -31,22 +38,24 @@ def wall_us() -> int:
 class Committer:
     """Runs calls on the writing connection. `on_events` gets each batch's events, in the loop, before the answers.
 
-    `connect` opens the connection in the one thread that will ever use it.
+    `connect` opens the connection in the one thread that will ever use it; `reserve` is what a full disk may take.
     """
 
     def __init__(
         self,
         connect: Callable[[], Writer],
+        reserve: Reserve,
         on_events: Callable[[Sequence[Event]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
         self._connect = connect
+        self._reserve = reserve
         self._connection: Writer
         self._on_events = on_events
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[None] = self._loop.create_future()
-        self._calls: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
@@ -54,10 +63,13 @@ class Committer:
         """Returns when the database is open; raises what keeps it from being opened."""
         await self._connected
 
-    def run(self, call: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Puts `call` into the next transaction; the future has its result once that is durable."""
+    def run(self, call: Callable[[Tx], T], *, essential: bool = False) -> asyncio.Future[T]:
+        """Puts `call` into the next transaction; the future has its result once that is durable.
+
+        `essential`: it records what has already happened, and may use the reserve when the disk is full.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put((call, future))
+        self._calls.put(_Call(call, future, essential))
         return future
 
     async def close(self) -> None:
@@ -67,6 +79,7 @@ class Committer:
 
     def _work(self) -> None:
         try:
+            self._reserve.make()
             self._connection = self._connect()
         except Exception as error:
             self._loop.call_soon_threadsafe(self._connected.set_exception, error)
@@ -87,13 +100,14 @@ class Committer:
                 checkpoint(self._connection, idle=False)
             elif dirty:
                 checkpoint(self._connection, idle=True)
+                self._reserve.make()
                 dirty = False
             if last:
                 self._connection.close()
                 return
 
-    def _next_batch(self, wait_s: float | None) -> tuple[list[_Job], bool]:
-        batch: list[_Job] = []
+    def _next_batch(self, wait_s: float | None) -> tuple[list[_Call], bool]:
+        batch: list[_Call] = []
         try:
             call = self._calls.get(timeout=wait_s)
             while True:
@@ -106,28 +120,44 @@ class Committer:
         except queue.Empty:
             return batch, False
 
-    def _commit(self, batch: Sequence[_Job]) -> None:
+    def _commit(self, batch: Sequence[_Call]) -> None:
         try:
-            results, events = run_batch(self._connection, wall_us(), [call for call, _ in batch])
+            results, events = self._run(batch)
         except StorageError as error:
             unknown = RequestError("outcome_unknown", f"the commit failed, it may or may not have happened: {error}")
             self._tell(batch, [unknown] * len(batch), [])
             raise
         self._tell(batch, results, events)
 
-    def _tell(self, batch: Sequence[_Job], results: Sequence[Any], events: Sequence[Event]) -> None:
+    def _run(self, batch: Sequence[_Call]) -> tuple[list[Any], list[Event]]:
+        results, events = run_batch(self._connection, wall_us(), [call.function for call in batch])
+        if not any(map(_is_full, results)):
+            return results, events
+        self._reserve.give_up()
+        again = [place for place, call in enumerate(batch) if call.essential]
+        if again:
+            told, events = run_batch(self._connection, wall_us(), [batch[place].function for place in again])
+            for place, result in zip(again, told, strict=True):
+                results[place] = result
+        return results, events
+
+    def _tell(self, batch: Sequence[_Call], results: Sequence[Any], events: Sequence[Event]) -> None:
         try:
             self._loop.call_soon_threadsafe(self._answer, batch, results, events)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 
-    def _answer(self, batch: Sequence[_Job], results: Sequence[Any], events: Sequence[Event]) -> None:
+    def _answer(self, batch: Sequence[_Call], results: Sequence[Any], events: Sequence[Event]) -> None:
         if events:
             self._on_events(events)
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.cancelled():
+        for call, result in zip(batch, results, strict=True):
+            if call.future.cancelled():
                 continue
             if isinstance(result, Exception):
-                future.set_exception(result)
+                call.future.set_exception(result)
             else:
-                future.set_result(result)
+                call.future.set_result(result)
+
+
+def _is_full(result: object) -> bool:
+    return isinstance(result, RequestError) and result.code == "storage_full"

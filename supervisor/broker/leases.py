@@ -54,6 +54,10 @@ class Leases:
         """The attached workers by name."""
         return {seat.attach.worker: seat for seat in self._seats.values()}
 
+    def seat(self, connection: int) -> Seat | None:
+        """The attached worker behind a connection."""
+        return self._seats.get(connection)
+
     def attach(self, connection: int, seat: Seat) -> None:
         """A worker is here."""
         self.desk.attach(connection, seat.attach.incarnation)

@@ -20,6 +20,7 @@ from supervisor.broker.feed import Feed
 from supervisor.broker.fleet import BACKLOG_TURNS, ArbiterLink, FleetView, Handlers
 from supervisor.broker.leases import Leases
 from supervisor.broker.reconcile import lost_incarnations
+from supervisor.broker.reserve import Reserve
 from supervisor.broker.server import Server
 from supervisor.broker.service import Service
 from supervisor.broker.ticker import Ticker
@@ -53,7 +54,10 @@ class _Broker:
         self._done = asyncio.get_running_loop().create_future()
         self._feed = Feed()
         self._committer = Committer(
-            lambda: open_writer(context.paths.database), self._on_events, self._on_storage_failure
+            lambda: open_writer(context.paths.database),
+            Reserve(f"{context.paths.state_dir}/reserve"),
+            self._on_events,
+            self._on_storage_failure,
         )
         await self._committer.connected()
         self._reader = open_reader(context.paths.database)
@@ -126,7 +130,8 @@ class _Broker:
         reason: LossReason = "worker_lost" if exited.tree_gone else "stuck"
         message = f"its worker {exited.worker} {exited.cause}"
         lost = await self._committer.run(
-            lambda tx: lose(tx, incarnation=exited.incarnation, reason=reason, message=message, started=exited.started)
+            partial(lose, incarnation=exited.incarnation, reason=reason, message=message, started=exited.started),
+            essential=True,
         )
         if lost:
             logger.warning("worker {} {}: lost its attempt of job {}", exited.worker, exited.cause, lost)
@@ -145,7 +150,7 @@ class _Broker:
         assert self._fleet.newest is not None
         for incarnation, reason, message in lost_incarnations(running_incarnations(self._reader), self._fleet.newest):
             lost = await self._committer.run(
-                partial(lose, incarnation=incarnation, reason=reason, message=message, started=None)
+                partial(lose, incarnation=incarnation, reason=reason, message=message, started=None), essential=True
             )
             logger.warning("{}: attempts of jobs {}", message, lost)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from supervisor.config import Settings
 from supervisor.core.errors import RequestError
 from supervisor.paths import Paths
 from supervisor.spool import Spool
-from supervisor.store import owner_of
+from supervisor.store import Reader, owner_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Service:
 
     settings: Settings
     paths: Paths
-    reader: sqlite3.Connection
+    reader: Reader
     committer: Committer
     feed: Feed
     leases: Leases

@@ -6,14 +6,13 @@ People schedule by the wall clock, which jumps: while anything is scheduled it i
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from typing import Final
 
 from loguru import logger
 
 from supervisor.broker.commit import Committer, wall_us
 from supervisor.core.errors import RequestError
-from supervisor.store import next_due_us, promote_due
+from supervisor.store import Reader, next_due_us, promote_due
 
 LONGEST_SLEEP_S: Final = 30.0
 RETRY_S: Final = 1.0
@@ -22,7 +21,7 @@ RETRY_S: Final = 1.0
 class Ticker:
     """Sleeps until the next due time, or until it is told that something was scheduled."""
 
-    def __init__(self, committer: Committer, reader: sqlite3.Connection) -> None:
+    def __init__(self, committer: Committer, reader: Reader) -> None:
         self._committer = committer
         self._reader = reader
         self._changed = asyncio.Event()

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from supervisor.core.errors import RequestError
+from supervisor.core.units import format_duration, format_size
 
 MIB: Final = 1 << 20
 
@@ -96,7 +97,7 @@ def _check(name: str, value: float | None, maximum: float | None, job_type: str)
         if maximum is not None:
             raise RequestError(
                 "above_maximum",
-                f"limits.{name} ({option}): no limit at all is not allowed here, the pool's maximum is {maximum:g}",
+                f"limits.{name} ({option}): no limit at all is not allowed, the pool's maximum is {_say(name, maximum)}",
                 {"limit": name, "maximum": maximum},
             )
         return
@@ -105,14 +106,20 @@ def _check(name: str, value: float | None, maximum: float | None, job_type: str)
     if maximum is not None and value > maximum:
         raise RequestError(
             "above_maximum",
-            f"limits.{name} ({option}): {value:g} is above the pool's maximum of {maximum:g}",
+            f"limits.{name} ({option}): {_say(name, value)} is above the pool's maximum of {_say(name, maximum)}",
             {"limit": name, "maximum": maximum},
         )
     floor = _SMALLEST_FOR_TYPE.get((job_type, name), _SMALLEST[name])
     if value < floor:
         raise RequestError(
             "below_floor",
-            f"limits.{name} ({option}): {value:g} is below {floor:g}, where a {job_type} job would hang or abort at "
-            "its start instead of failing clearly",
+            f"limits.{name} ({option}): {_say(name, value)} is below {_say(name, floor)}, the least with which a "
+            f"{job_type} job fails clearly instead of hanging or aborting at its start",
             {"limit": name, "floor": floor},
         )
+
+
+def _say(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return format_size(int(value))
+    return format_duration(value) if name.endswith("_s") else f"{value:g}"

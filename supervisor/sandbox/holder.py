@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from supervisor.sandbox import folder, levels, message, syscalls
 from supervisor.sandbox.event import LaunchFailed, Prepared
@@ -63,12 +63,14 @@ class Holder:
         binds: Sequence[Bind] = (),
         keep_fds: Sequence[int] = (),
         title: str | None = None,
+        mark: Mapping[str, str] | None = None,
     ) -> Holder:
         """Starts a holder and waits until a first slot was prepared for a trial (about 40 ms).
 
         work_root/name becomes the slot's own folder, emptied. slot_uid: under root the uid (and gid) of the jobs,
         needed and never 0; else the daemon's own or None. keep_fds stay open in holder and keepers, never in
-        jobs. title: what ps shows; the word holder in it becomes keeper in keepers. Raises SandboxError.
+        jobs. title: what ps shows; the word holder in it becomes keeper in keepers. mark: variables in the
+        environment of holder and keepers, by which leftovers are known. Raises SandboxError.
         """
         if level not in levels.LEVELS:
             raise SandboxError("level", errno.EINVAL, f"{level!r} is none of {', '.join(levels.LEVELS)}")
@@ -83,7 +85,7 @@ class Holder:
         packed = [(bind.source, bind.target, bind.writable) for bind in binds]
         try:
             with levels.Step("spawn"):
-                pid, control = _spawn(keep_fds)
+                pid, control = _spawn(keep_fds, dict(mark or {}))
         except BaseException:
             os.close(folder_fd)
             raise
@@ -216,7 +218,7 @@ def _own_folder(work_root: str, name: str) -> int:
     return fd
 
 
-def _spawn(keep_fds: Sequence[int]) -> tuple[int, _socket.socket]:
+def _spawn(keep_fds: Sequence[int], mark: dict[str, str]) -> tuple[int, _socket.socket]:
     ours, theirs = message.pair()
     passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, _FIRST_FD) for fd in (theirs.fileno(), *keep_fds)]
     theirs.close()
@@ -226,7 +228,7 @@ def _spawn(keep_fds: Sequence[int]) -> tuple[int, _socket.socket]:
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
-            {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | mark,
             setsid=True,
             setsigmask=(),
         )

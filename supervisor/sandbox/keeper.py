@@ -35,7 +35,7 @@ _LIMITS = ("memory", "cpu")
 
 
 class Gone(Exception):
-    """The worker, or the holder above, is no longer there: end everything, report nothing."""
+    """The worker gave the slot up or died, or the holder above did: end everything, no job report."""
 
 
 class Keeper:

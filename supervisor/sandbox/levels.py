@@ -134,9 +134,7 @@ PRIVATE_PROCESSES = Mechanism(
     enforces={"other_processes": "pid namespace", "kill_tree": "exact: the pid namespace dies as a whole"},
     remedy=_MOUNTS, clone=lambda room: syscalls.CLONE_NEWPID, tree=NamespaceTree,
 )  # fmt: skip
-PRIVATE_KEYRING = Mechanism(
-    "private_keyring", "no session keys of anybody else", keeper=privileges.join_new_keyring
-)
+PRIVATE_KEYRING = Mechanism("private_keyring", "no session keys of anybody else", keeper=privileges.join_new_keyring)
 ORPHANS_ADOPTED = Mechanism(
     "orphans_adopted", "processes that leave their session or parent are still found and killed",
     enforces={"kill_tree": "subreaper: kill the children until none is left"},
@@ -147,12 +145,8 @@ USER_COUNTED = Mechanism(
     "user_counted", "the process limit allows for what else the same user runs",
     needed=_by_user, keeper=shared_uid.count_threads_of_user,
 )  # fmt: skip
-BOUNDED = Mechanism(
-    "bounded_capabilities", "no capability can ever be got back", holder=privileges.empty_bounding_set
-)
-HIDDEN_KEEPER = Mechanism(
-    "hidden_keeper", "the job cannot look into holder and keeper", holder=privileges.hide_holder
-)
+BOUNDED = Mechanism("bounded_capabilities", "no capability can ever be got back", holder=privileges.empty_bounding_set)
+HIDDEN_KEEPER = Mechanism("hidden_keeper", "the job cannot look into holder and keeper", holder=privileges.hide_holder)
 WEAK_KEEPER = Mechanism(
     "weak_keeper", "the keeper keeps only what it needs to start, measure and kill",
     keeper=privileges.weaken_keeper,
@@ -166,9 +160,7 @@ SLOT_UID = Mechanism(
     enforces={"user": "the slot's own uid"}, needed=_by_root, job=privileges.become_slot_uid,
 )  # fmt: skip
 NO_CAPABILITIES = Mechanism("no_capabilities", "the job has no capability", job=privileges.be_nobody)
-DIES_WITH_KEEPER = Mechanism(
-    "dies_with_keeper", "the main process dies with its keeper", job=process.die_with_keeper
-)
+DIES_WITH_KEEPER = Mechanism("dies_with_keeper", "the main process dies with its keeper", job=process.die_with_keeper)
 LIMITS = Mechanism(
     "limits", "the kernel's limits: processes, open files, file size, …",
     enforces={"processes": "RLIMIT_NPROC, threads count"}, job=process.limit,

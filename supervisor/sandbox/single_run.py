@@ -45,9 +45,7 @@ class SingleRun:
         with open(file, "rb") as source:
             content = source.read()
         binds = [] if interpreter.startswith(_SYSTEM) else [Bind(os.path.realpath(interpreter), interpreter)]
-        holder = Holder.start(
-            self._level, work_root=self._work_root, name="run", slot_uid=self._slot_uid, binds=binds
-        )
+        holder = Holder.start(self._level, work_root=self._work_root, name="run", slot_uid=self._slot_uid, binds=binds)
         try:
             slot = holder.prepare(self._slot_class)
             with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open("/dev/null", "rb") as null:

@@ -45,9 +45,7 @@ def probe(
     with tempfile.TemporaryDirectory(prefix="sandbox-probe-") as own_root:
         os.chmod(own_root, 0o711)  # noqa: S103 - the slot uid must pass
         try:
-            holder = Holder.start(
-                level, work_root=work_root or own_root, name="probe", slot_uid=slot_uid, binds=binds
-            )
+            holder = Holder.start(level, work_root=work_root or own_root, name="probe", slot_uid=slot_uid, binds=binds)
         except SandboxError as error:
             return _refusal(level, error)
         try:

@@ -96,7 +96,18 @@ def _what_is_wrong(line: bytes, sentence: str) -> RequestError:
     if op and op not in OPS:
         legal = ", ".join(sorted(OPS))
         return RequestError("unknown_op", f"there is no operation {op!r}; there are {legal}", {"op": op})
+    if "matching regex" in sentence:
+        field = sentence.rpartition("`")[0].rpartition("`")[2]
+        return RequestError("bad_request", f"{field}: {_WORDS.get(field, _NAME)}")
     return RequestError("bad_request", sentence)
+
+
+_NAME: Final = "a name is 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
+_WORDS: Final = {
+    "$.request_id": "8 to 64 letters, digits, dots, dashes and underscores",
+    "$.sha256": "64 lower-case hexadecimal digits",
+    "$.stdin_sha256": "64 lower-case hexadecimal digits",
+}
 
 
 def decode_from_arbiter(line: bytes) -> ArbiterMessage:

@@ -7,7 +7,6 @@ into a full channel would hang.
 
 from __future__ import annotations
 
-
 import socket
 from typing import Final
 

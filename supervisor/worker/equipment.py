@@ -119,6 +119,7 @@ class Equipment:
             binds=self._binds(),
             keep_fds=[context.lock_fd],
             title="worker-supervisor: holder",
+            mark=self.mark,
         )
 
     def _binds(self) -> list[Bind]:

@@ -177,7 +177,7 @@ def test_hostile_channel_costs_only_its_own_words(level_daemon: Daemon, script) 
         "flood.py",
         "import os\nfd=int(os.environ['JOB_CHANNEL_FD'])\n"
         "try:\n"
-        "    os.write(fd,b'garbage\\n{\"type\":\"progress\",\"percentage\":1e999}\\n[[[\\n')\n"
+        '    os.write(fd,b\'garbage\\n{"type":"progress","percentage":1e999}\\n[[[\\n\')\n'
         "    for _ in range(64): os.write(fd,b'x'*65536)\n"
         "except OSError: pass\n",
     )
@@ -214,7 +214,10 @@ def test_a_source_beyond_the_inline_size_goes_through_the_spool(level_daemon: Da
 
 
 def test_no_job_is_root_and_each_starts_in_an_empty_folder(level_daemon: Daemon, script) -> None:
-    path = script("id.js", "const fs=require('fs');console.log(process.getuid(),fs.readdirSync('.').join());fs.writeFileSync('x','1')")
+    path = script(
+        "id.js",
+        "const fs=require('fs');console.log(process.getuid(),fs.readdirSync('.').join());fs.writeFileSync('x','1')",
+    )
     for _ in range(4):
         done = level_daemon.ctl("run", path)
         uid, files = done.stdout.decode().split()
@@ -299,7 +302,9 @@ def test_retries_are_tried_and_counted(level_daemon: Daemon, script) -> None:
 
 
 def test_follow_can_be_joined_late_and_sees_every_byte(level_daemon: Daemon, script) -> None:
-    path = script("slow.js", "let i=0;const t=setInterval(()=>{console.log('line '+i++);if(i===20)clearInterval(t)},20)")
+    path = script(
+        "slow.js", "let i=0;const t=setInterval(()=>{console.log('line '+i++);if(i===20)clearInterval(t)},20)"
+    )
     job = level_daemon.ctl("-q", "submit", path).stdout.decode().strip()
     expected = b"".join(b"line %d\n" % i for i in range(20))
     assert level_daemon.ctl("logs", "-f", job).stdout == expected
@@ -312,6 +317,9 @@ def test_the_socket_speaks_by_hand(level_daemon: Daemon) -> None:
     import subprocess
 
     done = subprocess.run(
-        ["socat", "-t5", "-", f"UNIX:{level_daemon.socket}"], input=b'{"op":"status","id":1}\n', capture_output=True, check=True
+        ["socat", "-t5", "-", f"UNIX:{level_daemon.socket}"],
+        input=b'{"op":"status","id":1}\n',
+        capture_output=True,
+        check=True,
     )
     assert json.loads(done.stdout)["re"] == "ok"

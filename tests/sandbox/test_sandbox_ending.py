@@ -107,7 +107,7 @@ def test_a_comet_of_forks_cannot_outrun_the_keeper(bench: Bench) -> None:
 def test_leftovers_that_ignore_everything_are_gone(bench: Bench) -> None:
     script = "trap '' TERM INT HUP; echo up >> ups; sleep 600"
     count = "touch ups; while [ $(wc -l < ups) -lt 5 ]; do :; done"
-    source = f"for i in 1 2 3 4 5; do setsid sh -c \"{script}\" & done; {count}"
+    source = f'for i in 1 2 3 4 5; do setsid sh -c "{script}" & done; {count}'
     result = bench.shell(source)
     assert result.code == 0
     assert result.ended.leftover_killed >= 5

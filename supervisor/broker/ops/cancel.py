@@ -12,7 +12,9 @@ from supervisor.wire.control import Cancel
 async def cancel(service: Service, caller: Caller, request: Cancel) -> dict[str, Any]:
     """Where the job is now; answered when the cancel is durable."""
     service.check_job(caller, request.job)
-    done = await service.committer.run(lambda tx: cancel_job(tx, request.job, by_uid=caller.uid, reason=request.reason))
+    done = await service.committer.run(
+        lambda tx: cancel_job(tx, request.job, by_uid=caller.uid, reason=request.reason), essential=True
+    )
     if done.lease is not None and done.incarnation is not None:
         service.leases.order_cancel(done.incarnation, done.lease)
     return {"state": done.state}

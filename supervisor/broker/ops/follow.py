@@ -70,6 +70,11 @@ class _Following:
             place = (self._service.paths, self._request.job, attempt)
             self._tails = [Tail(*place, "stdout", stdout), Tail(*place, "stderr", stderr)]
 
+    def _known_offsets(self, attempt: int) -> tuple[int, int]:
+        """Where the client is in this attempt, if it said so; its start may be replayed to it."""
+        request = self._request
+        return (request.stdout, request.stderr) if attempt == request.attempt else (0, 0)
+
     def _is_final(self) -> bool:
         return states_of(self._service.reader, [self._request.job]).get(self._request.job) in (*FINAL_STATES, None)
 
@@ -80,7 +85,7 @@ class _Following:
                 await self._send_output(ended=True)
                 self.close()
             if event.kind == Cue.LEASED and event.attempt is not None:
-                self._open(event.attempt)
+                self._open(event.attempt, *self._known_offsets(event.attempt))
             self._cursor = event.id
             await self._session.emit(self._request.id, _event_item(event))
         return bool(events)

@@ -14,6 +14,8 @@ async def release(service: Service, session: Session, request: Release) -> None:
     if session.attach is None:
         raise RequestError("bad_request", "attach first")
     incarnation = session.attach.incarnation
-    await service.committer.run(lambda tx: release_lease(tx, lease=request.lease, incarnation=incarnation))
+    await service.committer.run(
+        lambda tx: release_lease(tx, lease=request.lease, incarnation=incarnation), essential=True
+    )
     service.leases.holds(session.number, None)
     session.answer(request.id, None)

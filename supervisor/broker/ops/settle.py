@@ -31,7 +31,7 @@ async def settle(service: Service, session: Session, request: Settle) -> None:
         following: Lease | None = service.leases.claim_for(session.number, tx) if request.next else None
         return Settled(state=done.state, lease=following)
 
-    settled = await service.committer.run(call)
+    settled = await service.committer.run(call, essential=True)
     if session.closed:
         if settled.lease is not None:
             service.leases.give_back(incarnation, settled.lease.lease)
