@@ -17,6 +17,8 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from ctl import parser as ctl_parser
 from supervisor import cli
 from supervisor.broker import admission, chunk, server, session
@@ -136,10 +138,11 @@ def _fields(struct: type, meanings: dict[str, str], skip: Sequence[str] = ()) ->
 def _default(field: inspect.Field) -> str:
     if field.required:
         return "required"
-    if field.default is msgspec.UNSET:
-        return "unset"
-    value = field.default if field.default is not inspect.NODEFAULT else field.default_factory()
-    return f"`{_encoded(value)}`"
+    if field.default is not msgspec.NODEFAULT:
+        return f"`{_encoded(field.default)}`"
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"`{_encoded(field.default_factory())}`"
+    return "unset"
 
 
 def _encoded(value: object) -> str:

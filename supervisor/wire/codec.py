@@ -30,33 +30,35 @@ class _Head(msgspec.Struct):
 _head_decoder: Final = msgspec.json.Decoder(_Head)
 
 
-class Answer(msgspec.Struct, kw_only=True, tag_field="re", omit_defaults=True):
-    """Base of what the daemon answers; `id` is the request's, None if the request was unreadable."""
-
-    id: int | None
+class Answer(msgspec.Struct, tag_field="re", omit_defaults=True):
+    """Base of what the daemon answers. Each has the request's `id` first, None if the request was unreadable."""
 
 
 class Ok(Answer, tag="ok"):
     """The request was done; `value` is its result."""
 
+    id: int | None
     value: Any = None
 
 
 class Item(Answer, tag="item"):
     """One element of a stream."""
 
+    id: int | None
     value: Any = None
 
 
 class End(Answer, tag="end"):
     """The stream is over; `cursor` is where it ended."""
 
+    id: int | None
     cursor: int = 0
 
 
 class Error(Answer, tag="error"):
     """The request was not done. `code` is one of `names.CODES`; `message` says what, why and what to do."""
 
+    id: int | None
     code: str
     message: str
     data: dict[str, Any] | None = None
