@@ -29,6 +29,14 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["file", "tar"] = "file"
 
 
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What the code check noticed: the line (from 1), the rule's name, and its sentence. Advice, never a sandbox."""
+
+    line: int
+    rule: str
+    message: str
+
+
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as it was submitted and accepted, with every default resolved. Stored whole, as JSON.
 
@@ -47,6 +55,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     network: bool = False
     isolation: str = "auto"
     merge: bool = False
+    findings: tuple[Finding, ...] = ()
     backoff: Backoff = Backoff()
 
 

@@ -59,7 +59,11 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How one attempt ended: one reason, its evidence, what it used, and a sentence for people."""
+    """How one attempt ended: one reason, its evidence, what it used, and a sentence for people.
+
+    `truncated`: output was cut to its cap. `artifacts`: how many files were kept. `enforced`: for each limit and kind
+    of isolation how it was held, or why not.
+    """
 
     reason: str
     message: str
@@ -72,6 +76,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     leftover_killed: int = 0
+    truncated: bool = False
+    artifacts: int = 0
+    enforced: dict[str, str] = {}
     retryable: bool = True
 
 
@@ -117,6 +124,7 @@ def classify(end: Ending, limits: Limits, *, network: bool = True) -> Outcome:
                 stdout_bytes=end.stdout_bytes,
                 stderr_bytes=end.stderr_bytes,
                 leftover_killed=end.leftover_killed,
+                truncated=end.output_over,
                 retryable=_retryable(reason, end),
             )
     raise AssertionError("the last rule matches everything")

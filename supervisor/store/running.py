@@ -146,12 +146,16 @@ def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, m
         outcome.stdout_bytes,
         outcome.stderr_bytes,
         outcome.leftover_killed,
+        outcome.truncated,
+        outcome.artifacts,
+        _encode(outcome.enforced).decode(),
     )
     tx.change_one(
         """
         UPDATE attempts SET state = 'ended', isolation = ?, reason = ?, message = ?, evidence = ?, exit_code = ?,
                             signal = ?, finished_us = ?, wall_s = ?, cpu_s = ?, peak_memory_bytes = ?,
-                            stdout_bytes = ?, stderr_bytes = ?, leftover_killed = ?
+                            stdout_bytes = ?, stderr_bytes = ?, leftover_killed = ?, truncated = ?, artifacts = ?,
+                            enforced = ?
         WHERE lease = ? AND state = 'running'
         """,
         (

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from supervisor.core.job import Progress
+from supervisor.core.job import Finding, Progress
 from supervisor.core.limits import Limits
 from supervisor.store.moment import maybe_rfc3339, rfc3339
 
@@ -18,6 +18,8 @@ class _Shown(msgspec.Struct):
     args: tuple[str, ...] = ()
     env: dict[str, str] = {}
     limits: Limits = Limits()
+    network: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 _decode_shown: Final = msgspec.json.Decoder(_Shown).decode
@@ -46,7 +48,7 @@ _IN_STATE: Final = """
 """
 _ATTEMPTS: Final = """
     SELECT number, worker, isolation, reason, exit_code, signal, evidence, started_us, finished_us, wall_s, cpu_s,
-           peak_memory_bytes, stdout_bytes, stderr_bytes, leftover_killed, message
+           peak_memory_bytes, stdout_bytes, stderr_bytes, leftover_killed, message, truncated, artifacts, enforced
     FROM attempts WHERE job = ? ORDER BY number
 """
 _NEWEST: Final = 2**63 - 1
@@ -140,6 +142,8 @@ def _view(row: Sequence[Any]) -> dict[str, Any]:
         "losses": row[19],
         "args": list(shown.args),
         "env_names": sorted(shown.env),
+        "network": shown.network,
+        "findings": [msgspec.to_builtins(finding) for finding in shown.findings],
     }
 
 
@@ -161,6 +165,9 @@ def _attempt(row: Sequence[Any]) -> dict[str, Any]:
         "stderr_bytes": row[13],
         "leftover_killed": row[14],
         "message": row[15],
+        "truncated": None if row[16] is None else bool(row[16]),
+        "artifacts": row[17],
+        "enforced": None if row[18] is None else msgspec.json.decode(row[18]),
     }
 
 

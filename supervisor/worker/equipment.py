@@ -33,6 +33,7 @@ class Equipment:
         self._context = context
         self._interpreters: dict[str, Interpreter] = {}
         self._holders: dict[str, Holder] = {}
+        self._enforced: dict[str, dict[str, str]] = {}
         self._find_interpreters()
         self.level, self.notes = self._choose_level()
 
@@ -41,10 +42,9 @@ class Equipment:
         """The version of each interpreter that was found, and its path."""
         return {kind: f"{found.version} {found.path}" for kind, found in self._interpreters.items()}
 
-    @property
-    def enforced(self) -> dict[str, str]:
-        """What the level in force holds jobs to, and how."""
-        return dict(self._holders[self.level].enforced)
+    def enforced_at(self, level: str) -> dict[str, str]:
+        """What a level holds jobs to, and how."""
+        return dict(self._enforced.get(level, {}))
 
     @property
     def holders(self) -> list[Holder]:
@@ -65,6 +65,7 @@ class Equipment:
         """The holder of `level`; raises SandboxError when this machine cannot have it."""
         if level not in self._holders:
             self._holders[level] = self._start_holder(level)
+            self._enforced[level] = self._holders[level].enforced
         return self._holders[level]
 
     def slot_class(self, lease: Lease) -> SlotClass:

@@ -226,6 +226,7 @@ class Execution:
     def _over(self, ending: Ending) -> None:
         self.channel.receive()
         outcome = classify(ending, self._limits, network=self.lease.spec.network)
+        outcome = msgspec.structs.replace(outcome, enforced=self._equipment.enforced_at(self.level))
         if self.channel.refused is not None:
             outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {self.channel.refused}")
         self._finish(Finished(outcome, self.channel.result, self.channel.progress))

@@ -190,7 +190,7 @@ class Worker:
                 holding=tuple(holding),
                 isolation=equipment.level,
                 isolation_notes=equipment.notes,
-                enforced=equipment.enforced,
+                enforced=equipment.enforced_at(equipment.level),
                 interpreters=equipment.versions,
                 missing=equipment.missing,
             )

@@ -201,6 +201,8 @@ def test_the_view_has_every_documented_field(conn: store.Writer, reader: sqlite3
         "owner_uid": 1000,
         "args": [],
         "env_names": ["KEY"],
+        "network": False,
+        "findings": [],
         "cancel_requested": False,
         "losses": 0,
     }
@@ -221,6 +223,9 @@ def test_the_view_has_every_documented_field(conn: store.Writer, reader: sqlite3
         "stderr_bytes": 0,
         "leftover_killed": 0,
         "message": "exited with code 1",
+        "truncated": False,
+        "artifacts": 0,
+        "enforced": {},
     }
     assert store.job_view(reader, 99) is None
     assert not reader.in_transaction
