@@ -42,6 +42,7 @@ STRUCTS: Final[dict[str, type]] = {
     "Order": lease.Order,
     "JobSpec": job.JobSpec,
     "Content": job.Content,
+    "Finding": job.Finding,
 }
 FLAGS: Final = {
     "state_dir": "--state-dir",

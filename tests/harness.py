@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -191,7 +192,24 @@ class Daemon:
         instance = self.state / "instance"
         if instance.exists():
             mine |= processes_marked(f"WORKER_SUPERVISOR_MARK={instance.read_text().strip()}")
-        return {pid: name for pid, name in mine.items() if alive(pid)}
+        found = {pid: name for pid, name in mine.items() if alive(pid)}
+        if os.geteuid() != 0 and self.ended() and self.lock_is_held():
+            found[0] = "somebody who holds the lock"  # an ordinary user cannot look into the daemon's own processes
+        return found
+
+    def lock_is_held(self) -> bool:
+        """Whether anything of the daemon is alive: each of its processes has the lock."""
+        try:
+            descriptor = os.open(self.state / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def clean(self) -> None:
         """Ends what is left and removes what it left outside its folder."""

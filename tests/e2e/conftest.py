@@ -25,6 +25,7 @@ def make_daemon(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Itera
     for daemon in made:
         if daemon.process is not None and not daemon.ended():
             daemon.stop()
+    for daemon in made:
         left |= daemon.survivors()
         daemon.clean()
     failed = getattr(request.node, "failed_call", False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -108,7 +109,8 @@ def test_all_killed_at_once_and_started_again(daemon: Daemon) -> None:
     job, sleeper = running_job(daemon)
     for pid in tree_of(daemon.pid):
         if pid != sleeper:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     daemon.process.wait()
     daemon.start()
     assert not alive(sleeper)

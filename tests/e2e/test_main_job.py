@@ -246,6 +246,16 @@ def test_missing_file_and_missing_interpreter_are_told_apart(level_daemon: Daemo
     assert "--file" in last(level_daemon)["message"]
 
 
+def test_a_missing_interpreter_is_known_at_submit(make_daemon, script) -> None:
+    daemon = make_daemon(settings='[pools.scripts]\nnode = "/no/such/node"\n').start()
+    wait_until(lambda: daemon.ask("status")["isolation"]["missing"], saying="what the workers miss")
+    assert daemon.ctl("submit", script("a.js", "1")).returncode == 6
+    done = daemon.ctl("run", script("a.js", "1"))
+    assert done.returncode == 125
+    assert "/no/such/node" in done.stderr.decode()
+    assert daemon.ctl("run", script("a.sh", "exit 0")).returncode == 0
+
+
 def test_typescript_is_refused_where_node_cannot_run_it(level_daemon: Daemon, script) -> None:
     wait_until(lambda: level_daemon.ask("status")["isolation"]["interpreters"], saying="the workers' interpreters")
     node = level_daemon.ask("status")["isolation"]["interpreters"]["node"].split()[0]

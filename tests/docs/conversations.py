@@ -1,0 +1,86 @@
+"""The conversations on the protocol's page, and how to hold them again with a real daemon.
+
+`python -m tests.docs.conversations` writes what a daemon answers today back into the page.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import socket
+import tempfile
+from typing import Any
+
+from tests.docs.pages import DOCS
+from tests.harness import Daemon
+
+REPLAYED = re.compile(r"(<!-- replayed -->\n```text\n)(.*?)(\n```)", re.DOTALL)
+SHOWN_STATE = "/tmp/demo/state"
+SHOWN_SOCKET = "/tmp/demo/control.sock"
+
+
+def conversations(text: str) -> list[list[tuple[str, list[str]]]]:
+    """Each conversation as requests with the lines that answered them."""
+    return [_exchanges(match[2]) for match in REPLAYED.finditer(text)]
+
+
+def _exchanges(block: str) -> list[tuple[str, list[str]]]:
+    exchanges: list[tuple[str, list[str]]] = []
+    for line in block.splitlines():
+        mark, words = line[:3], line[3:]
+        if mark == "-> ":
+            exchanges.append((words, []))
+        else:
+            assert mark == "<- ", line
+            exchanges[-1][1].append(words)
+    return exchanges
+
+
+def hold(daemon: Daemon, requests: list[str]) -> list[tuple[str, list[str]]]:
+    """The same requests on one connection, each sent when the one before it has been answered."""
+    exchanges = []
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(daemon.socket)
+        with connection.makefile("r") as answers:
+            for request in requests:
+                connection.sendall(request.encode() + b"\n")
+                exchanges.append((request, _answered(answers)))
+    return exchanges
+
+
+def _answered(answers: Any) -> list[str]:
+    lines: list[str] = []
+    while not lines or json.loads(lines[-1])["re"] == "item":
+        line = answers.readline()
+        assert line, "the daemon closed the connection"
+        lines.append(line.rstrip("\n"))
+    return lines
+
+
+def rewrite(text: str, daemon: Daemon) -> str:
+    """The page with what the daemon answers now."""
+
+    def block(match: re.Match[str]) -> str:
+        held = hold(daemon, [request for request, _ in _exchanges(match[2])])
+        lines = [line for request, answers in held for line in (f"-> {request}", *(f"<- {line}" for line in answers))]
+        words = "\n".join(lines).replace(daemon.socket, SHOWN_SOCKET).replace(str(daemon.state), SHOWN_STATE)
+        return f"{match[1]}{words}{match[3]}"
+
+    return REPLAYED.sub(block, text)
+
+
+def main() -> None:
+    """Rewrites the page."""
+    page = DOCS / "PROTOCOL.md"
+    with tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(pathlib.Path(folder) / "d").start()
+        try:
+            page.write_text(rewrite(page.read_text(), daemon))
+        finally:
+            daemon.kill()
+
+
+if __name__ == "__main__":
+    main()
