@@ -232,7 +232,7 @@ def _codes(_: str, __: dict[str, str]) -> list[str]:
 
 def _numbers(_: str, __: dict[str, str]) -> list[str]:
     rows = [
-        ("a line, either way", f"{frame.MAX_LINE} bytes"),
+        ("a request, as a line", f"{frame.MAX_LINE} bytes"),
         ("time for a line, from its first byte", f"{session.FRAME_S:g} s"),
         ("time that answers may lie unread once the buffers are full", f"{session.UNREAD_S:g} s"),
         ("requests under way on one connection", str(session.MAX_UNDER_WAY)),

@@ -38,7 +38,7 @@ from supervisor.wire.tree import Exited
 
 
 def run(settings: Settings, kinds: Kinds = KINDS) -> int:
-    """Lives until stopped; the exit status of DESIGN's list. Raises SupervisorError when it cannot start."""
+    """Lives until stopped; returns the daemon's exit status. Raises SupervisorError when it cannot start."""
     os.umask(0o077)
     setproctitle("worker-supervisor: arbiter")
     paths = Paths(settings.state_dir, settings.socket)

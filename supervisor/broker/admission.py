@@ -12,6 +12,7 @@ from supervisor.broker.service import Service
 from supervisor.config import Pool
 from supervisor.core.errors import RequestError
 from supervisor.core.job import INLINE_BYTES, MAX_ARGS_ENV_BYTES, Content
+from supervisor.core.names import ISOLATION
 from supervisor.core.retry import Backoff
 from supervisor.runtime.classify import SCRIPT_TYPES, STRIPS_TYPES_FROM, is_typescript, script_type
 from supervisor.spool import Spool
@@ -116,22 +117,39 @@ def network_of(request: Submit, pool: Pool) -> bool:
 
 def isolation_of(service: Service, request: Submit, pool: Pool) -> str:
     """The level the job asks for, if the pool allows it and the machine has it."""
-    asked = request.isolation
-    if asked is None or asked == pool.isolation:
-        return pool.isolation
-    if asked not in ("auto", "namespace", "plain"):
-        raise _bad(f"`isolation`: there is no level {asked!r}; there are auto, namespace, plain")
+    asked = request.isolation or pool.isolation
+    if asked not in ("auto", *ISOLATION):
+        raise _bad(f"`isolation`: there is no level {asked!r}; there are auto, {', '.join(ISOLATION)}")
+    _check_level(service, asked, pool)
+    if asked == pool.isolation:
+        return asked
     if pool.isolation != "auto":
         raise RequestError(
             "not_allowed",
             f"pool {pool.name} runs every job at {pool.isolation} (setting pools.{pool.name}.isolation)",
         )
-    for seat in service.leases.seats().values():
-        if seat.attach.pool == pool.name and asked in seat.attach.isolation_notes:
-            raise RequestError(
-                "unsupported", f"isolation {asked} cannot be had here: {seat.attach.isolation_notes[asked]}"
-            )
     return asked
+
+
+def _check_level(service: Service, asked: str, pool: Pool) -> None:
+    strength = list(ISOLATION)
+    if asked != "auto" and strength.index(asked) > strength.index(pool.isolation_minimum):
+        raise RequestError(
+            "not_allowed",
+            f"pool {pool.name} runs no job below {pool.isolation_minimum} "
+            f"(setting pools.{pool.name}.isolation_minimum)",
+        )
+    for seat in service.leases.seats().values():
+        notes = seat.attach.isolation_notes
+        if seat.attach.pool != pool.name:
+            continue
+        if asked in notes:
+            raise RequestError("unsupported", f"isolation {asked} cannot be had here: {notes[asked]}")
+        if not seat.attach.isolation:
+            why = "; ".join(f"{level}: {note}" for level, note in notes.items())
+            raise RequestError(
+                "unsupported", f"pool {pool.name} demands {pool.isolation_minimum}, which cannot be had here: {why}"
+            )
 
 
 def due_us(request: Submit, now_us: int) -> int | None:

@@ -86,7 +86,7 @@ class Leases:
     def claim_for(self, connection: int, tx: Tx) -> Lease | None:
         """The best lease for a worker, within a transaction."""
         seat = self._seats.get(connection)
-        if seat is None or self.desk.closed:
+        if seat is None or self.desk.closed or not seat.attach.isolation:
             return None
         pool = self.settings.pools[seat.attach.pool]
         return claim(

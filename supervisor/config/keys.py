@@ -10,6 +10,7 @@ from typing import Final
 
 from supervisor.config.kinds import ABSOLUTE_PATH, DURATION, PATH, SIZE, TEXT, Kind, choice, count, names, or_none
 from supervisor.config.settings import JOB_TYPES
+from supervisor.core.names import ISOLATION
 
 POOL_NAME: Final = r"(?!.*__)[a-z][a-z0-9_-]{0,31}"
 MAX_WORKERS: Final = 1024
@@ -109,9 +110,16 @@ POOL: Final = _table(
     Key(
         "isolation",
         "isolation",
-        choice("auto", "namespace", "plain"),
+        choice("auto", *ISOLATION),
         "auto",
         "How jobs are kept apart from the machine: auto takes the strongest level that works here.",
+    ),
+    Key(
+        "isolation_minimum",
+        "isolation_minimum",
+        choice(*ISOLATION),
+        "plain",
+        "The weakest level that jobs may have. Where the machine has nothing as strong, jobs are refused.",
     ),
     Key(
         "network",

@@ -29,7 +29,8 @@ class Pool(msgspec.Struct, frozen=True):
     replicas: int
     types: tuple[str, ...] = JOB_TYPES
     queues: tuple[str, ...] = ()
-    isolation: Literal["auto", "namespace", "plain"] = "auto"
+    isolation: str = "auto"
+    isolation_minimum: str = "plain"
     network: Literal["never", "asked", "always"] = "asked"
     limits: Limits = Limits()
     maxima: Limits = NO_MAXIMA

@@ -48,6 +48,13 @@ REASONS: Final[dict[str, str]] = {
     "stuck": "a process of it cannot be killed (it hangs inside the kernel)",
 }
 
+ISOLATION: Final[dict[str, str]] = {
+    "namespace": "its own user, processes, network, files, IPC and hostname, under a filter of system calls",
+    "landlock": "the machine's processes and network names, but files, connections and system calls are confined",
+    "plain": "limits, a private folder and no new privileges: what the job's user may reach, it can reach",
+}
+"""The levels of isolation, strongest first."""
+
 EVIDENCE: Final[dict[str, str]] = {
     "exact": "read from the kernel, or our own decision",
     "inferred": "concluded from how it ended and what was measured",

@@ -1,7 +1,8 @@
 """How a script is started: argv, environment and kernel limits, from the job and the interpreter. Pure.
 
-`node file.js args` means exactly that: no flag and no wrapper is added. Limits of the kernel stand behind those
-that the keeper enforces; RLIMIT_AS is never used, since Node reserves address space it does not use.
+`node file.js args` means exactly that; the one flag that may be added tells V8 of a memory limit that the job asked
+for. Limits of the kernel stand behind those that the keeper enforces; RLIMIT_AS is never used, since Node reserves
+address space it does not use.
 """
 
 from __future__ import annotations
@@ -54,15 +55,28 @@ def plan_script(spec: JobSpec, facts: Facts, place: Place, interpreter: Interpre
     """The plan for a script job. `head` is the beginning of the main file; it decides how a shell script starts."""
     main = f"{place.job_dir}/{spec.main}"
     return Plan(
-        argv=(*_command(facts.type, main, interpreter, head), *spec.args),
+        argv=(*_command(facts.type, main, interpreter, head, _flags(spec, facts.type)), *spec.args),
         env=_environment(spec, facts, place, interpreter),
         rlimits=_rlimits(spec, interpreter),
     )
 
 
-def _command(job_type: str, main: str, interpreter: Interpreter | None, head: bytes) -> tuple[str, ...]:
+def _flags(spec: JobSpec, job_type: str) -> tuple[str, ...]:
+    """V8 collects its garbage in time only if it knows its limit; telling it costs a sixth of Node's start.
+
+    So it is told where a job chose its own limit. At the default one a heap that small is rare.
+    """
+    memory = spec.limits.memory_bytes
+    if job_type != "node" or memory is None or "memory_bytes" not in spec.asked:
+        return ()
+    return (f"--max-old-space-size={max(32, memory * 3 // 4 // MIB)}",)
+
+
+def _command(
+    job_type: str, main: str, interpreter: Interpreter | None, head: bytes, flags: tuple[str, ...]
+) -> tuple[str, ...]:
     if interpreter is not None:
-        return (interpreter.path, main)
+        return (interpreter.path, *flags, main)
     if job_type == "shell" and shebang(head) is None:
         return ("/bin/sh", main)
     return (main,)

@@ -15,6 +15,7 @@ import importlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from supervisor.sandbox.delegation import delegated_cgroup
     from supervisor.sandbox.event import Ended, Event, KeeperLost, LaunchFailed, Prepared, Started
     from supervisor.sandbox.fault import SandboxError
     from supervisor.sandbox.holder import Holder, known_children
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from supervisor.sandbox.orphan import OrphanSweep, kill_orphans
     from supervisor.sandbox.slot import Slot
     from supervisor.sandbox.syscalls import become_subreaper
-    from supervisor.sandbox.verdict import Verdict, probe
+    from supervisor.sandbox.verdict import Verdict, probe, probe_levels
 
 _HOME = {
     "Bind": "launch", "Ended": "event", "Event": "event", "Holder": "holder", "KeeperLost": "event",
     "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "OrphanSweep": "orphan",
     "Prepared": "event", "SandboxError": "fault", "Slot": "slot", "SlotClass": "launch", "Started": "event",
     "Verdict": "verdict", "become_subreaper": "syscalls", "kill_orphans": "orphan",
-    "known_children": "holder", "probe": "verdict",
+    "delegated_cgroup": "delegation", "known_children": "holder", "probe": "verdict", "probe_levels": "verdict",
 }  # fmt: skip
 
 __all__ = [
@@ -50,9 +51,11 @@ __all__ = [
     "Started",
     "Verdict",
     "become_subreaper",
+    "delegated_cgroup",
     "kill_orphans",
     "known_children",
     "probe",
+    "probe_levels",
 ]
 
 

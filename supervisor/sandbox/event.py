@@ -1,21 +1,23 @@
 """What a slot reports, in order: Prepared, Started, then exactly one of Ended, LaunchFailed, KeeperLost.
 
 Invariant: an Ended carries a wait status that was really read (or says stuck).
-Never: guesses a cause; `killed_for` and `on_request` are the keeper's own intents.
+Never: guesses a cause; `killed_for` and `on_request` are the keeper's own intents, or the kernel's own count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The room is ready. work_fd belongs to the Slot (closed by Slot.close); job_dir as the job sees it."""
+    """The room is ready. work_fd belongs to the Slot (closed by Slot.close); job_dir as the job sees it; fallbacks:
+    aspect -> what holds for this job, where that is less than Holder.enforced says."""
 
     work_fd: int
     job_dir: str
+    fallbacks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Ended:
     """The job's main process ended and nothing of its tree is left (unless stuck).
 
     status: raw wait status of the main process (9 if it is stuck itself). killed_for: "memory" or "cpu" if
-    the keeper's own kill really hit. on_request: the main process ended after the keeper had begun to obey
+    the keeper's own kill really hit, or the kernel's for the memory limit of the job's cgroup. on_request: the main process ended after the keeper had begun to obey
     end(). peak_memory_bytes: largest sample of the tree (0 if it ended before the first). peak_processes:
     threads, sampled. leftover_killed: processes that outlived the main process. stuck: not empty 5 s after
     SIGKILL.
@@ -46,6 +48,7 @@ class Ended:
     peak_processes: int
     leftover_killed: int
     stuck: bool
+    pids_refused: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from supervisor.sandbox import folder, levels, message, syscalls
+from supervisor.sandbox import folder, levels, message, remedy, syscalls
 from supervisor.sandbox.event import LaunchFailed, Prepared
 from supervisor.sandbox.fault import SandboxError
 from supervisor.sandbox.launch import Bind, SlotClass
@@ -64,13 +64,15 @@ class Holder:
         keep_fds: Sequence[int] = (),
         title: str | None = None,
         mark: Mapping[str, str] | None = None,
+        cgroup: str | None = None,
     ) -> Holder:
         """Starts a holder and waits until a first slot was prepared for a trial (about 40 ms).
 
         work_root/name becomes the slot's own folder, emptied. slot_uid: under root the uid (and gid) of the jobs,
         needed and never 0; else the daemon's own or None. keep_fds stay open in holder and keepers, never in
         jobs. title: what ps shows; the word holder in it becomes keeper in keepers. mark: variables in the
-        environment of holder and keepers, by which leftovers are known. Raises SandboxError.
+        environment of holder and keepers, by which leftovers are known. cgroup: see delegated_cgroup(); the folder
+        below which each job gets a group. Raises SandboxError.
         """
         if level not in levels.LEVELS:
             raise SandboxError("level", errno.EINVAL, f"{level!r} is none of {', '.join(levels.LEVELS)}")
@@ -92,10 +94,10 @@ class Holder:
         known_children.add(pid)
         holder = cls(level, pid, os.pidfd_open(pid), control, folder_fd)
         try:
-            holder._greet((level, place, uid, gid, packed, title))
+            holder._greet((level, place, uid, gid, packed, title, cgroup))
             holder._try_slot()
         except SandboxError as error:
-            error.remedy = levels.remedy_for(level, error.step)
+            error.remedy = remedy.remedy_for(level, error.step, error.errno)
             holder.close()
             raise
         except BaseException:

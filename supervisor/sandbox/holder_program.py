@@ -66,7 +66,7 @@ class Holder:
         gc.collect()
         gc.freeze()
         gc.disable()
-        message.send(self._control, ("ready", levels.enforced_by(self._rows)))
+        message.send(self._control, ("ready", levels.enforced_by(self._rows, self._site)))
         return True
 
     def _obey(self) -> bool:

@@ -38,7 +38,7 @@ def fork(rows: tuple[Mechanism, ...], site: Site, room: Room, order: Order) -> t
 def _become(rows: tuple[Mechanism, ...], site: Site, room: Room, order: Order, tell: int) -> NoReturn:
     kind, step = "sandbox", "job"
     try:
-        levels.prepare_job(rows, site, order)
+        levels.prepare_job(rows, site, room, order)
         step = "descriptors"
         _arrange_descriptors(order.fds)
         kind, step = ("exec" if order.cwd else "sandbox"), "cwd"

@@ -85,16 +85,23 @@ class Keeper:
             self._say(("fault", f"the keeper failed: {error!r}", not self._empty()))
         finally:
             self._empty()
+            self._leave_room()
 
     def _prepare_room(self) -> None:
         if self._empty():
             raise SandboxError("previous job", errno.EBUSY, "processes of the job before cannot be killed")
         try:
             levels.prepare_keeper(self._rows, self._site, self._room)
-            self._say(("prepared", self._room.job_dir), [self._room.work_fd])
+            self._say(("prepared", self._room.job_dir, self._room.fallbacks), [self._room.work_fd])
         finally:
             if self._room.work_fd >= 0:
                 os.close(self._room.work_fd)
+
+    def _leave_room(self) -> None:
+        if self._room.ruleset_fd >= 0:
+            os.close(self._room.ruleset_fd)
+        if self._room.group is not None:
+            self._room.group.remove()
 
     def _await_order(self) -> Order:
         while True:
@@ -164,7 +171,7 @@ class Keeper:
         self._obeying = True
         if kill:
             self._intent = self._intent or "request"
-            self._tree.kill()
+            self._kill()
         else:
             self._tree.signal(syscalls.SIGTERM)
             self._tree.signal(syscalls.SIGCONT)
@@ -173,7 +180,12 @@ class Keeper:
         self._reap()
         if self._status is None:
             self._intent = excess
-            self._tree.kill()
+            self._kill()
+
+    def _kill(self) -> None:
+        self._tree.kill()
+        if self._room.group is not None:
+            self._room.group.kill()
 
     def _killing(self) -> bool:
         return self._intent is not None
@@ -185,10 +197,17 @@ class Keeper:
             if reaped.pid == self._main and self._status is None:
                 self._status = reaped.status
                 self._on_request = self._obeying
-                if self._intent in _LIMITS and _was_killed(reaped.status):
-                    self._killed_for = self._intent
+                if _was_killed(reaped.status):
+                    self._killed_for = self._cause_of_kill()
             elif self._status is not None and not self._killing():
                 self._leftover += _was_killed(reaped.status)
+
+    def _cause_of_kill(self) -> str | None:
+        if self._intent is not None:
+            return self._intent if self._intent in _LIMITS else None
+        # The kernel counts before it kills.
+        group = self._room.group
+        return "memory" if group is not None and group.out_of_memory() else None
 
     def _empty(self) -> bool:
         """Kills until there is no child left. Returns True if that did not succeed: a process is stuck."""
@@ -198,7 +217,7 @@ class Keeper:
             if time.monotonic() > deadline_s:
                 break
             if self._tree.has_children:
-                self._tree.kill()
+                self._kill()
                 self._pause()
         return self._tree.has_children
 
@@ -234,6 +253,8 @@ class Keeper:
             message.send(self._control, report, fds)
 
     def _account(self, watch: Watch, began_s: float, stuck: bool) -> Message:
+        watch.settle()
+        group = self._room.group
         return (
             syscalls.SIGKILL if self._status is None else self._status,
             self._killed_for,
@@ -245,6 +266,7 @@ class Keeper:
             watch.peak_threads,
             self._leftover,
             stuck,
+            group is not None and group.pids_refused(),
         )
 
 

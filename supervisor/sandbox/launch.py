@@ -14,7 +14,8 @@ _TAKEN = ("/", "/job", "/tmp", "/dev", "/proc", "/run")  # noqa: S108 - inside t
 
 @dataclass(frozen=True)
 class Bind:
-    """A host path (file or folder) that jobs see at `target`. Ignored where there is no private root.
+    """A host path (file or folder) that jobs see at `target`. Without a private root they see it at `source`, and
+    below their own folder as a link; where files are refused unless granted, the grant is for `source`.
 
     A target below /job or /tmp is made anew in each job. ValueError: a path that is not absolute and plain, or
     a target that every job gets fresh anyway.
@@ -60,7 +61,8 @@ class Launch:
 
     rlimits: names without RLIMIT_ to (soft, hard). stdin, stdout, stderr, channel: descriptors of the caller;
     channel becomes descriptor 3. memory_bytes and cpu_s hold for the whole tree and are sampled.
-    processes sets RLIMIT_NPROC (threads count) unless rlimits name NPROC.
+    processes sets RLIMIT_NPROC (threads count) unless rlimits name NPROC. cores: how many CPUs at most at once;
+    only a delegated cgroup with the cpu controller can hold it.
     """
 
     argv: list[bytes | str]
@@ -74,6 +76,7 @@ class Launch:
     memory_bytes: int | None = None
     cpu_s: float | None = None
     processes: int | None = None
+    cores: float | None = None
 
     def __post_init__(self) -> None:
         if not self.argv or not os.fsencode(self.argv[0]).startswith(b"/"):

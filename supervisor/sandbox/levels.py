@@ -16,12 +16,15 @@ import os
 from supervisor.sandbox import syscalls
 from supervisor.sandbox.fault import SandboxError
 from supervisor.sandbox.mechanisms import (
+    cgroup,
     host_folder,
+    landlock,
     network,
     private_root,
     privileges,
     process,
     shared_uid,
+    system_calls,
     user_namespace,
 )
 from supervisor.sandbox.tree import NamespaceTree, SubreaperTree, Tree
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
 
 
 class Mechanism:
-    """One row. enforces: aspect -> how; needed: whether it applies to this daemon; remedy: what enables it."""
+    """One row. enforces: aspect -> how; tells: the same, once the holder is set up, where it depends on the machine;
+    needed: whether it applies to this daemon; remedy: the key of what enables it (remedy.py)."""
 
     def __init__(
         self,
@@ -42,17 +46,19 @@ class Mechanism:
         gives: str,
         *,
         enforces: dict[str, str] | None = None,
+        tells: Callable[[Site], dict[str, str]] = lambda site: {},
         needed: Callable[[], bool] = lambda: True,
         remedy: str = "",
         holder: Callable[[Site], None] | None = None,
         clone: Callable[[Room], int] | None = None,
         keeper: Callable[[Site, Room], None] | None = None,
-        job: Callable[[Site, Order], None] | None = None,
+        job: Callable[[Site, Room, Order], None] | None = None,
         tree: type[Tree] | None = None,
     ) -> None:
         self.name = name
         self.gives = gives
         self.enforces = enforces or {}
+        self.tells = tells
         self.needed = needed
         self.remedy = remedy
         self.holder = holder
@@ -76,23 +82,18 @@ ASPECTS = {
     "cpu": "not enforced",
     "processes": "not enforced",
     "disk": "not enforced: a plain folder has no quota; needs a private root with a work folder in memory",
-    "network": "not enforced: needs a network namespace",
-    "files": "not enforced: the job sees the host's files with the rights of its uid; needs a private root",
-    "other_processes": "not enforced: the job sees the host's processes; needs a pid namespace",
+    "network": "not enforced: the job may use the host's network, its loopback included",
+    "unix_sockets": "not enforced: the job may connect to every unix socket that its uid may write to",
+    "files": "not enforced: the job reads and writes the host's files with the rights of its uid, /tmp and /dev/shm",
+    "other_processes": "not enforced: the job sees the host's processes",
+    "signals": "not enforced: the job may signal, slow down and limit every process of its uid, the daemon's if it is",
+    "ipc": "not enforced: the job shares System V and POSIX message queues and shared memory with the host",
+    "system_calls": "not enforced: every system call that the job's uid may make",
     "user": "not enforced: the job is the daemon's own user; needs a daemon that runs as root",
     "privileges": "not enforced",
     "kill_tree": "not enforced",
+    "cgroup": "not used",
 }
-
-_USER_NAMESPACES = (
-    "allow unprivileged user namespaces (sysctl user.max_user_namespaces > 0, kernel.unprivileged_userns_clone=1 "
-    "on older Debian, kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns,` on "
-    "Ubuntu), or run the daemon as root"
-)
-_MOUNTS = (
-    "let the daemon mount: in a container give it CAP_SYS_ADMIN and an unmasked /proc (Docker: --privileged, "
-    "or --security-opt seccomp=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN)"
-)
 
 NO_NEW_PRIVILEGES = Mechanism(
     "no_new_privileges", "setuid programs and file capabilities give the job nothing",
@@ -102,7 +103,7 @@ NO_NEW_PRIVILEGES = Mechanism(
 USER_NAMESPACE = Mechanism(
     "user_namespace", "an ordinary user's daemon may make the other namespaces; the job's uid is its own, alone",
     enforces={"user": "the daemon's own uid, in a user namespace with nobody else"},
-    needed=_by_user, remedy=_USER_NAMESPACES, holder=user_namespace.enter,
+    needed=_by_user, remedy="user_namespaces", holder=user_namespace.enter,
 )  # fmt: skip
 NO_MORE_NAMESPACES = Mechanism(
     "no_more_user_namespaces", "the job cannot become root of a user namespace of its own",
@@ -111,7 +112,7 @@ NO_MORE_NAMESPACES = Mechanism(
 PRIVATE_ROOT = Mechanism(
     "private_root", "the job sees a read-only system and its own folders, nothing else of the host's files",
     enforces={"files": "private root: system read-only, own /job /tmp /dev/shm", "disk": "tmpfs size and inodes"},
-    remedy=_MOUNTS,
+    remedy="namespaces",
     holder=private_root.build_template,
     clone=lambda room: syscalls.CLONE_NEWNS,
     keeper=private_root.mount_fresh,
@@ -119,20 +120,21 @@ PRIVATE_ROOT = Mechanism(
 PRIVATE_NETWORK = Mechanism(
     "private_network", "no network but a loopback of its own, unless the slot class asks for the network",
     enforces={"network": "network namespace with a loopback only (unless network is allowed)"},
-    remedy=_MOUNTS, clone=network.clone_flag, keeper=network.raise_loopback,
+    remedy="namespaces", clone=network.clone_flag, keeper=network.raise_loopback,
 )  # fmt: skip
 PRIVATE_IPC = Mechanism(
-    "private_ipc", "no System V or POSIX message queue of anybody else", remedy=_MOUNTS,
+    "private_ipc", "no System V or POSIX message queue of anybody else", remedy="namespaces",
+    enforces={"ipc": "IPC namespace"},
     clone=lambda room: syscalls.CLONE_NEWIPC,
 )  # fmt: skip
 PRIVATE_HOSTNAME = Mechanism(
-    "private_hostname", "the host's name is not shown", remedy=_MOUNTS,
+    "private_hostname", "the host's name is not shown", remedy="namespaces",
     clone=lambda room: syscalls.CLONE_NEWUTS, keeper=process.name_host,
 )  # fmt: skip
 PRIVATE_PROCESSES = Mechanism(
     "private_processes", "the job sees and signals only itself; killing its tree is airtight",
-    enforces={"other_processes": "pid namespace", "kill_tree": "exact: the pid namespace dies as a whole"},
-    remedy=_MOUNTS, clone=lambda room: syscalls.CLONE_NEWPID, tree=NamespaceTree,
+    enforces={"other_processes": "pid namespace", "signals": "pid namespace", "kill_tree": "exact: the pid namespace dies as a whole"},
+    remedy="namespaces", clone=lambda room: syscalls.CLONE_NEWPID, tree=NamespaceTree,
 )  # fmt: skip
 PRIVATE_KEYRING = Mechanism("private_keyring", "no session keys of anybody else", keeper=privileges.join_new_keyring)
 ORPHANS_ADOPTED = Mechanism(
@@ -150,6 +152,31 @@ HIDDEN_KEEPER = Mechanism("hidden_keeper", "the job cannot look into holder and 
 WEAK_KEEPER = Mechanism(
     "weak_keeper", "the keeper keeps only what it needs to start, measure and kill",
     keeper=privileges.weaken_keeper,
+)  # fmt: skip
+CGROUP = Mechanism(
+    "cgroup", "limits, kill and account of the whole tree by the kernel, where a cgroup was delegated",
+    tells=cgroup.tell, holder=cgroup.find, keeper=cgroup.make, job=cgroup.enter,
+)  # fmt: skip
+CGROUP_IN_REACH = Mechanism(
+    "cgroup_in_reach", "the same, where the job sees the cgroup's files",
+    tells=cgroup.tell_in_reach, holder=cgroup.find, keeper=cgroup.make, job=cgroup.enter,
+)  # fmt: skip
+CALLS_DENIED = Mechanism(
+    "calls_denied", "no system call that a job has no business with, for it and for its keeper",
+    tells=system_calls.tell, holder=system_calls.assemble, keeper=system_calls.load_on_keeper,
+)  # fmt: skip
+CALLS_DENIED_ALONE = Mechanism(
+    "calls_denied_alone", "the same without namespaces: no socket and no IPC object of the host either",
+    tells=system_calls.tell_alone, holder=system_calls.assemble_alone, job=system_calls.load_on_job,
+)  # fmt: skip
+SCOPED = Mechanism(
+    "scoped", "no abstract socket and no signal to anybody but its own, even in the host's network",
+    tells=landlock.tell_scope, job=landlock.scope_job,
+)  # fmt: skip
+LANDLOCK = Mechanism(
+    "landlock", "the job opens, connects to and signals only what is its own, by the kernel's Landlock",
+    tells=landlock.tell, remedy="landlock",
+    holder=landlock.require, keeper=landlock.make_rules, job=landlock.bind_job,
 )  # fmt: skip
 SESSION = Mechanism("session", "own session and process group, umask 077", job=process.start_session)
 FIRST_TO_GO = Mechanism(
@@ -172,12 +199,17 @@ SAMPLED = Mechanism(
 
 LEVELS: dict[str, tuple[Mechanism, ...]] = {
     "namespace": (
-        NO_NEW_PRIVILEGES, USER_NAMESPACE, NO_MORE_NAMESPACES, PRIVATE_ROOT, PRIVATE_NETWORK, PRIVATE_IPC,
-        PRIVATE_HOSTNAME, PRIVATE_PROCESSES, PRIVATE_KEYRING, BOUNDED, HIDDEN_KEEPER, WEAK_KEEPER,
-        SESSION, FIRST_TO_GO, SLOT_UID, NO_CAPABILITIES, LIMITS, SAMPLED,
+        NO_NEW_PRIVILEGES, CGROUP, USER_NAMESPACE, NO_MORE_NAMESPACES, PRIVATE_ROOT, PRIVATE_NETWORK, PRIVATE_IPC,
+        PRIVATE_HOSTNAME, PRIVATE_PROCESSES, PRIVATE_KEYRING, BOUNDED, HIDDEN_KEEPER, WEAK_KEEPER, CALLS_DENIED,
+        SESSION, FIRST_TO_GO, SLOT_UID, NO_CAPABILITIES, LIMITS, SAMPLED, SCOPED,
+    ),
+    "landlock": (
+        NO_NEW_PRIVILEGES, CGROUP, ORPHANS_ADOPTED, HOST_FOLDER, USER_COUNTED, PRIVATE_KEYRING, BOUNDED, HIDDEN_KEEPER,
+        SESSION, FIRST_TO_GO, SLOT_UID, NO_CAPABILITIES, DIES_WITH_KEEPER, LIMITS, SAMPLED, LANDLOCK,
+        CALLS_DENIED_ALONE,
     ),
     "plain": (
-        NO_NEW_PRIVILEGES, ORPHANS_ADOPTED, HOST_FOLDER, USER_COUNTED, PRIVATE_KEYRING, BOUNDED, HIDDEN_KEEPER,
+        NO_NEW_PRIVILEGES, CGROUP_IN_REACH, ORPHANS_ADOPTED, HOST_FOLDER, USER_COUNTED, PRIVATE_KEYRING, BOUNDED, HIDDEN_KEEPER,
         SESSION, FIRST_TO_GO, SLOT_UID, NO_CAPABILITIES, DIES_WITH_KEEPER, LIMITS, SAMPLED,
     ),
 }  # fmt: skip
@@ -188,20 +220,19 @@ def mechanisms_of(level: str) -> tuple[Mechanism, ...]:
     return tuple(row for row in LEVELS[level] if row.needed())
 
 
-def enforced_by(rows: tuple[Mechanism, ...]) -> dict[str, str]:
+def enforced_by(rows: tuple[Mechanism, ...], site: Site) -> dict[str, str]:
     """For each aspect how it is enforced, or why not."""
     answer = dict(ASPECTS)
     for row in rows:
         answer.update(row.enforces)
+    for row in rows:
+        answer.update(row.tells(site))
     return answer
 
 
-def remedy_for(level: str, step: str) -> str:
-    """What would enable a step that failed, "" if that is not known."""
-    remedies = {row.name: row.remedy for row in mechanisms_of(level)} if level in LEVELS else {}
-    if step == "clone":  # all namespaces in one call
-        return next(filter(None, remedies.values()), "")
-    return remedies.get(step, "")
+def remedies_of(level: str) -> dict[str, str]:
+    """The rows of a level that something enables, and the key of what does, by the name of the row."""
+    return {row.name: row.remedy for row in mechanisms_of(level) if row.remedy}
 
 
 def prepare_holder(rows: tuple[Mechanism, ...], site: Site) -> None:
@@ -225,11 +256,11 @@ def prepare_keeper(rows: tuple[Mechanism, ...], site: Site, room: Room) -> None:
                 row.keeper(site, room)
 
 
-def prepare_job(rows: tuple[Mechanism, ...], site: Site, order: Order) -> None:
+def prepare_job(rows: tuple[Mechanism, ...], site: Site, room: Room, order: Order) -> None:
     for row in rows:
         if row.job is not None:
             with Step(row.name):
-                row.job(site, order)
+                row.job(site, room, order)
 
 
 def tree_of(rows: tuple[Mechanism, ...]) -> Tree:

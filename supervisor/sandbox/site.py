@@ -10,12 +10,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from supervisor.sandbox.mechanisms.cgroup import Group
+
 
 class Site:
     """What is the same for every job of one holder. folder: the slot's own folder, a host path."""
 
     def __init__(
-        self, level: str, folder: str, uid: int, gid: int, binds: list[tuple[str, str, bool]], title: str
+        self,
+        level: str,
+        folder: str,
+        uid: int,
+        gid: int,
+        binds: list[tuple[str, str, bool]],
+        title: str,
+        cgroup: str | None,
     ) -> None:
         self.level = level
         self.folder = folder
@@ -23,11 +32,16 @@ class Site:
         self.gid = gid
         self.binds = binds
         self.title = title
+        self.cgroup = cgroup  # the delegated folder, a host path
+        self.cgroup_fd = -1
+        self.cgroup_note = ""  # why there is none
+        self.controllers: list[str] = []  # that groups below it have
         self.processes_beside_job = 0  # what RLIMIT_NPROC of a job counts although it is not the job's
+        self.filters: dict[bool, bytes] = {}  # network allowed or not -> program of the filter of system calls
         self.late_binds: list[tuple[str, str, bool]] = []  # (stash in the template, target, is a folder)
 
     def packed(self) -> tuple[Any, ...]:
-        return (self.level, self.folder, self.uid, self.gid, self.binds, self.title)
+        return (self.level, self.folder, self.uid, self.gid, self.binds, self.title, self.cgroup)
 
 
 class Room:
@@ -45,6 +59,9 @@ class Room:
         self.job_dir = ""  # as the job sees it
         self.work_fd = -1  # the same folder, open
         self.tmpfs: list[str] = []  # mounts whose content counts as the job's memory
+        self.ruleset_fd = -1  # of Landlock
+        self.group: Group | None = None  # the job's cgroup
+        self.fallbacks: dict[str, str] = {}  # aspect -> what holds for this job instead of what the holder told
 
 
 class Order:
@@ -59,6 +76,7 @@ class Order:
         memory_bytes: int | None,
         cpu_s: float | None,
         processes: int | None,
+        cores: float | None,
     ) -> None:
         self.argv = argv
         self.env = env
@@ -67,5 +85,6 @@ class Order:
         self.memory_bytes = memory_bytes
         self.cpu_s = cpu_s
         self.processes = processes
+        self.cores = cores
         self.keeper_pid = 0
         self.fds: list[int] = []  # stdin, stdout, stderr and perhaps the channel

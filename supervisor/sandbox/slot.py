@@ -66,6 +66,7 @@ class Slot:
             [os.fsencode(argument) for argument in launch.argv],
             {os.fsencode(key): os.fsencode(value) for key, value in launch.env.items()},
             launch.cwd, launch.rlimits, launch.memory_bytes, launch.cpu_s, launch.processes,
+            launch.cores,
         )  # fmt: skip
         self._started = True
         try:
@@ -129,9 +130,9 @@ class Slot:
     def _born(self, fds: list[int], pid: int) -> None:
         self.keeper_pid, self._keeper_pidfd = pid, fds[0]
 
-    def _prepared(self, fds: list[int], job_dir: str) -> None:
+    def _prepared(self, fds: list[int], job_dir: str, fallbacks: dict[str, str]) -> None:
         self._work_fd = fds[0]
-        self._said.append(Prepared(fds[0], job_dir))
+        self._said.append(Prepared(fds[0], job_dir, fallbacks))
 
     def _began(self, fds: list[int], pid: int) -> None:
         self._said.append(Started(pid))

@@ -24,6 +24,7 @@ _NR_SIGACTION = 134 if _ARM else 13
 _NR_PIDFD_SEND_SIGNAL = 424
 _NR_CLOSE_RANGE = 436
 _NR_MOUNT_SETATTR = 442
+_NR_LANDLOCK_CREATE_RULESET, _NR_LANDLOCK_ADD_RULE, _NR_LANDLOCK_RESTRICT_SELF = 444, 445, 446
 
 CLONE_PIDFD = 0x0000_1000
 CLONE_NEWNS = 0x0002_0000
@@ -40,6 +41,8 @@ _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 4, 15, 24
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _BPF_INSTRUCTION_BYTES = 22, 2, 8
+_LANDLOCK_VERSION = 1
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 37, 38
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
@@ -82,6 +85,9 @@ _sethostname = _bind(_libc, "sethostname", _text, ctypes.c_size_t)
 _syscall = _bind(_libc, "syscall", _long, _long, _long, _long, _long)
 _prctl_number = _bind(_libc, "prctl", _int, _ulong, _ulong, _ulong, _ulong)
 _prctl_text = _bind(_libc, "prctl", _int, _text, _ulong, _ulong, _ulong)
+_prctl_filter = _bind(_libc, "prctl", _int, _ulong, _text, _ulong, _ulong)
+_landlock = _bind(_libc, "syscall", _long, _text, _ulong, _ulong)
+_landlock_add_rule = _bind(_libc, "syscall", _long, _long, _long, _text, _ulong)
 _prctl_answer = _bind(_libc, "prctl", _int, _pointer, _ulong, _ulong, _ulong)
 _capset = _bind(_libc, "capset", _text, _text)
 _sigprocmask = _bind(_libc, "sigprocmask", _int, _text, _pointer)
@@ -236,3 +242,30 @@ def close_on_exec_from(first_fd: int) -> None:
 def overwrite(address: int, content: bytes) -> None:
     """memmove(3) into this process's own memory."""
     ctypes.memmove(address, content, len(content))
+
+
+def load_filter(program: bytes) -> None:
+    """prctl(2) PR_SET_SECCOMP with a program of classic BPF, for good and for all descendants."""
+    place = ctypes.create_string_buffer(program, len(program))
+    described = struct.pack("@HP", len(program) // _BPF_INSTRUCTION_BYTES, ctypes.addressof(place))
+    _check(_prctl_filter(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0))
+
+
+def landlock_abi() -> int:
+    """landlock_create_ruleset(2) for the ABI's number. OSError: ENOSYS not built in, EOPNOTSUPP off at boot."""
+    return _check(_landlock(_NR_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION))
+
+
+def landlock_ruleset(attributes: bytes) -> int:
+    """landlock_create_ruleset(2): a close-on-exec descriptor."""
+    return _check(_landlock(_NR_LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0))
+
+
+def landlock_add_rule(ruleset_fd: int, kind: int, rule: bytes) -> None:
+    """landlock_add_rule(2)."""
+    _check(_landlock_add_rule(_NR_LANDLOCK_ADD_RULE, ruleset_fd, kind, rule, 0))
+
+
+def landlock_restrict(ruleset_fd: int) -> None:
+    """landlock_restrict_self(2), for good and for all descendants."""
+    _check(_syscall(_NR_LANDLOCK_RESTRICT_SELF, ruleset_fd, 0, 0, 0))

@@ -31,6 +31,7 @@ class Watch:
     def __init__(self, tree: Tree, room: Room, order: Order) -> None:
         self._tree = tree
         self._tmpfs = room.tmpfs
+        self._group = room.group
         self._memory_bytes = order.memory_bytes
         self._cpu_s = order.cpu_s
         self._ended_cpu_s = 0.0
@@ -65,8 +66,14 @@ class Watch:
             return "cpu"
         return None
 
+    def settle(self) -> None:
+        """After the last process: the kernel's own account, where there is one, is exact."""
+        if self._group is not None:
+            self.used_cpu_s = max(self.used_cpu_s, self._group.cpu_s())
+            self.peak_memory_bytes = self._group.peak_bytes() or self.peak_memory_bytes
+
     def _measure_cpu(self, pids: list[int]) -> int:
-        """Two accounts, the larger counts. What the kernel hands from child to parent misses the children of a
+        """Two accounts, and the cgroup's if there is one: the largest counts. What the kernel hands from child to parent misses the children of a
         parent that ignores SIGCHLD; what was seen live misses the time since the last sample. Returns threads."""
         ticks = threads = 0
         seen: dict[tuple[int, bytes], int] = {}
@@ -81,7 +88,8 @@ class Watch:
         self._seen = seen
         handed_on_s = self._ended_cpu_s + ticks / _TICKS_PER_S
         witnessed_s = (self._vanished_ticks + sum(seen.values())) / _TICKS_PER_S
-        self.used_cpu_s = max(self.used_cpu_s, handed_on_s, witnessed_s)
+        counted_s = self._group.cpu_s() if self._group is not None else 0.0
+        self.used_cpu_s = max(self.used_cpu_s, handed_on_s, witnessed_s, counted_s)
         return threads
 
     def _memory(self, pids: list[int]) -> int:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from loguru import logger
+
 from supervisor.child import MARK_VARIABLE, WorkerContext
+from supervisor.core.names import ISOLATION
 from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
-from supervisor.sandbox import LEVELS, Bind, Holder, SandboxError, SlotClass
+from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass
 from supervisor.wire.lease import Lease
 
 INTERPRETED: Final = ("node", "python")
@@ -101,14 +104,20 @@ class Equipment:
     def _choose_level(self) -> tuple[str, dict[str, str]]:
         wanted = self._context.pool.isolation
         notes: dict[str, str] = {}
-        for level in LEVELS if wanted == "auto" else (wanted,):
+        for level in self._allowed() if wanted == "auto" else (wanted,):
             try:
                 self.holder(level)
             except SandboxError as error:
+                logger.warning("isolation {} cannot be had here: {}", level, error)
                 notes[level] = str(error)
             else:
                 return level, notes
-        raise SandboxError("level", 0, "; ".join(f"{level}: {why}" for level, why in notes.items()))
+        return "", notes
+
+    def _allowed(self) -> tuple[str, ...]:
+        """The levels that a job of this pool may have, strongest first."""
+        levels = tuple(ISOLATION)
+        return levels[: levels.index(self._context.pool.isolation_minimum) + 1]
 
     def _start_holder(self, level: str) -> Holder:
         context = self._context

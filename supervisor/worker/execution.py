@@ -16,8 +16,9 @@ from typing import Final
 import msgspec
 from loguru import logger
 
+from supervisor.core.classify import classify
 from supervisor.core.job import Progress
-from supervisor.core.outcome import Ending, Intent, LaunchFailure, Outcome, classify
+from supervisor.core.outcome import Ending, Intent, LaunchFailure, Outcome
 from supervisor.runtime.interpreter import Missing
 from supervisor.runtime.plan import Facts, Place, plan_script
 from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, Prepared, Slot, Started

@@ -7,9 +7,7 @@ settled when there is a broker again; the same settle twice is harmless.
 
 from __future__ import annotations
 
-import os
 import selectors
-import signal
 import time
 from typing import Final
 
@@ -24,24 +22,19 @@ from supervisor.wire.lease import NULL, Attach, Lease, Next, Order, Release, Rep
 from supervisor.worker.equipment import Equipment
 from supervisor.worker.execution import Execution, Finished
 from supervisor.worker.link import Answer, Link, value_of
+from supervisor.worker.signals import Terminations
 from supervisor.worker.title import set_title
 
 REPEAT_S: Final = 0.5
 """Between repeats of a settle that the broker could not store."""
 EXIT_OK: Final = 0
-EXIT_NO_SANDBOX: Final = 4
 
 
 def run(context: WorkerContext) -> int:
     """The life of a worker process; returns its exit status."""
     log.configure(f"worker {context.name}", context.settings.log)
     become_subreaper()
-    try:
-        equipment = Equipment(context)
-    except SandboxError as error:
-        logger.error("no sandbox can be prepared: {}", error)
-        context.scoreboard.say(f"no sandbox can be prepared: {error}")
-        return EXIT_NO_SANDBOX
+    equipment = Equipment(context)
     worker = Worker(context, equipment)
     try:
         worker.work()
@@ -66,12 +59,12 @@ class Worker:
         self._next_id: int | None = None
         self._settle_id: int | None = None
         self._attached = False
-        self._terms = 0
+        self._terms = Terminations()
         self._watched: list[Holder] = []
 
     def work(self) -> None:
         """Until it has drained."""
-        self._listen_to_signals()
+        self._selector.register(self._terms, selectors.EVENT_READ, "wake")
         self._watch_holders()
         while not self._drained():
             now = time.monotonic()
@@ -83,23 +76,12 @@ class Worker:
             self._on_time(time.monotonic())
         self._link.close()
 
-    # Signals
-
-    def _listen_to_signals(self) -> None:
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._wake = reading
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        self._selector.register(reading, selectors.EVENT_READ, "wake")
-
     def _on_signal(self) -> None:
-        self._terms += os.read(self._wake, 64).count(signal.SIGTERM)
-        if self._terms >= 2 and self._execution is not None:
+        if self._terms.receive() >= 2 and self._execution is not None:
             self._execution.interrupt(time.monotonic())
 
     def _drained(self) -> bool:
-        return self._terms > 0 and self._execution is None and self._settle is None
+        return self._terms.count > 0 and self._execution is None and self._settle is None
 
     # Events
 
@@ -224,7 +206,7 @@ class Worker:
         """Says what is to be said in the present state: a settle, or that a lease is wanted."""
         if self._settle is not None:
             self._send_settle()
-        elif self._execution is None and self._next_id is None and self._terms == 0 and self._attached:
+        elif self._execution is None and self._next_id is None and self._terms.count == 0 and self._attached:
             self._next_id = self._say(Next(id=self._number()))
 
     def _ask_later(self, answer: Answer, now: float) -> None:
@@ -236,7 +218,7 @@ class Worker:
     # A lease
 
     def _take(self, lease: Lease, now: float) -> None:
-        if self._terms > 0:
+        if self._terms.count > 0:
             self._settle = Release(id=0, lease=lease.lease)
             self._send_settle()
             return
@@ -278,7 +260,7 @@ class Worker:
                 isolation=level,
                 result=NULL if finished.result is None else finished.result,
                 progress=finished.progress,
-                next=self._terms == 0,
+                next=self._terms.count == 0,
             )
         self._send_settle()
 

@@ -167,7 +167,7 @@ def test_variables_reach_pools_with_a_dash_and_lists_are_split_at_commas(tmp_pat
         ("[pools.a]\nreplicas = 1000\n[pools.b]\nreplicas = 1000", ["more than 1024"]),
         ("[pools.scripts]\ntypes = ['ruby']", ["job types out of node, python, shell, exec"]),
         ("[pools.scripts]\nqueues = ['a b']", ["queue names"]),
-        ("[pools.scripts]\nisolation = 'total'", ["one of auto, namespace, plain"]),
+        ("[pools.scripts]\nisolation = 'total'", ["one of auto, namespace, landlock, plain"]),
         ("[pools.scripts]\nnode = 'node'", ["an absolute path"]),
         ("[pools.scripts]\nlimits = 3", ["pools.scripts.limits is a table"]),
         ("[pools.scripts.limits]\nmem = '1G'", ["'pools.scripts.limits.mem'", "'memory'"]),

@@ -12,7 +12,8 @@ from hypothesis import given
 
 from supervisor.core import names
 from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
-from supervisor.core.outcome import Ending, LaunchFailure, Outcome, classify, signal_name
+from supervisor.core.classify import classify
+from supervisor.core.outcome import Ending, LaunchFailure, Outcome, signal_name
 
 NO_LIMITS = Limits(**dict.fromkeys(LIMIT_NAMES, None))
 OUT_OF_MEMORY = b"FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n"

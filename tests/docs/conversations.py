@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 from tests.docs.pages import DOCS
-from tests.harness import Daemon
+from tests.harness import Daemon, running_daemon
 
 REPLAYED = re.compile(r"(<!-- replayed -->\n```text\n)(.*?)(\n```)", re.DOTALL)
 SHOWN_STATE = "/tmp/demo/state"
@@ -75,11 +75,8 @@ def main() -> None:
     """Rewrites the page."""
     page = DOCS / "PROTOCOL.md"
     with tempfile.TemporaryDirectory() as folder:
-        daemon = Daemon(pathlib.Path(folder) / "d").start()
-        try:
+        with running_daemon(pathlib.Path(folder) / "d") as daemon:
             page.write_text(rewrite(page.read_text(), daemon))
-        finally:
-            daemon.kill()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ async def health(service: Service, _: Caller, __: Health) -> dict[str, Any]:
         for member in service.fleet.members
         if member.state in ("backoff", "parked")
     ]
+    reasons += [
+        f"pool {pool} gets no isolation as strong as it demands: its jobs are refused"
+        for pool in sorted({seat.attach.pool for seat in service.leases.seats().values() if not seat.attach.isolation})
+    ]
     if service.fleet.draining:
         reasons.append("the daemon is shutting down")
     if not service.fleet.members:

@@ -7,12 +7,11 @@ Never: shows a folder of the host that is not in the lists below or in the calle
 
 from __future__ import annotations
 
-import errno
 import os
 
 from supervisor.sandbox import folder, syscalls
-from supervisor.sandbox.fault import SandboxError
 from supervisor.sandbox.mechanisms import private_etc
+from supervisor.sandbox.mechanisms.binds import refuse_binds_of_state
 from supervisor.sandbox.site import Room, Site
 from supervisor.sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, mount
 
@@ -27,7 +26,7 @@ _ROOT = "root"
 
 def build_template(site: Site) -> None:
     """Gives the holder a mount namespace with the template as its root."""
-    _refuse_binds_of_state(site)
+    refuse_binds_of_state(site)
     syscalls.unshare(syscalls.CLONE_NEWNS)
     mount(None, "/", None, MS_REC | syscalls.MS_PRIVATE)
     slot_fd = folder.open_folder(site.folder)
@@ -86,13 +85,6 @@ def _work_on_disk(site: Site, room: Room) -> None:
 
 
 _WORK = {"tmpfs": _work_in_memory, "disk": _work_on_disk}
-
-
-def _refuse_binds_of_state(site: Site) -> None:
-    state = os.path.realpath(site.folder) + "/"
-    for source, _target, _writable in site.binds:
-        if state.startswith(os.path.realpath(source).rstrip("/") + "/"):
-            raise SandboxError("bind", errno.EPERM, f"{source} holds the daemon's own state: jobs may not see it")
 
 
 def _show_system(root: str) -> None:

@@ -41,11 +41,11 @@ def weaken_keeper(site: Site, room: Room) -> None:
     syscalls.keep_capabilities(_KEEPER_NEEDS)
 
 
-def be_nobody(site: Site, order: Order) -> None:
+def be_nobody(site: Site, room: Room, order: Order) -> None:
     syscalls.keep_capabilities(())
 
 
-def become_slot_uid(site: Site, order: Order) -> None:
+def become_slot_uid(site: Site, room: Room, order: Order) -> None:
     os.setgroups([])
     os.setresgid(site.gid, site.gid, site.gid)
     os.setresuid(site.uid, site.uid, site.uid)
@@ -60,7 +60,7 @@ def join_new_keyring(site: Site, room: Room) -> None:
             raise
 
 
-def be_first_to_go(site: Site, order: Order) -> None:
+def be_first_to_go(site: Site, room: Room, order: Order) -> None:
     """oom_score_adj: if the machine runs out of memory, the job is killed and not the daemon."""
     syscalls.set_dumpable(True)  # else an ordinary user's own /proc files are root's
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)

@@ -13,12 +13,12 @@ from supervisor.sandbox import syscalls
 from supervisor.sandbox.site import Order, Room, Site
 
 
-def start_session(site: Site, order: Order) -> None:
+def start_session(site: Site, room: Room, order: Order) -> None:
     os.setsid()
     os.umask(0o077)
 
 
-def die_with_keeper(site: Site, order: Order) -> None:
+def die_with_keeper(site: Site, room: Room, order: Order) -> None:
     """Comes after the uid was changed, which clears it. The keeper may be dead already: then so are we."""
     syscalls.die_with_parent()
     if os.getppid() != order.keeper_pid:
@@ -33,7 +33,7 @@ def name_host(site: Site, room: Room) -> None:
     syscalls.set_hostname(b"job")
 
 
-def limit(site: Site, order: Order) -> None:
+def limit(site: Site, room: Room, order: Order) -> None:
     limits = dict(order.rlimits)
     if order.processes is not None:
         ceiling = order.processes + site.processes_beside_job
