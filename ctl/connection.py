@@ -13,7 +13,7 @@ import time
 from ctl.errors import NoDaemon, WorkerctlError, error_of, invalid
 from supervisor import __version__
 from supervisor.core.names import PROTOCOL
-from supervisor.wire.frame import MAX_LINE, READ_SIZE, FrameTooLarge, LineBuffer
+from supervisor.wire.frame import MAX_ANSWER, MAX_LINE, READ_SIZE, FrameTooLarge, LineBuffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Connection:
     def __init__(self, path: str, answer_s: float = ANSWER_S) -> None:
         self.path = path
         self.answer_s = answer_s
-        self._buffer = LineBuffer(max_line=4 * MAX_LINE)
+        self._buffer = LineBuffer(max_line=MAX_ANSWER)
         self._answers: list[dict[str, Any]] = []
         self._last_id = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

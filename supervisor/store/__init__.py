@@ -6,10 +6,12 @@ here reads a clock. Never decides what a job may do: that is `core`, which the c
 
 from supervisor.store.batch import Event, GuardFailed, Tx, run_batch
 from supervisor.store.checkpoint import Checkpoint, checkpoint, wal_bytes
+from supervisor.store.checkup import Checkup, check_up, sqlite_version
 from supervisor.store.claim import claim
 from supervisor.store.db import Reader, Writer, open_reader, open_writer
 from supervisor.store.jobs import CancelResult, cancel, promote_due, report_progress, retry
 from supervisor.store.leases import LossReason, Settled_, lose, release, release_unheld, running_incarnations, settle
+from supervisor.store.position import Place, Standing, jobs_before, standing_of
 from supervisor.store.reads import (
     AttemptInfo,
     attempt_of,
@@ -32,22 +34,27 @@ __all__ = [
     "AttemptInfo",
     "CancelResult",
     "Checkpoint",
+    "Checkup",
     "Event",
     "GuardFailed",
     "LossReason",
     "NewJob",
+    "Place",
     "Reader",
     "Settled_",
+    "Standing",
     "Tx",
     "Writer",
     "attempt_of",
     "cancel",
     "cancels_among",
+    "check_up",
     "checkpoint",
     "claim",
     "counts",
     "events_after",
     "job_view",
+    "jobs_before",
     "last_event_id",
     "list_views",
     "lose",
@@ -66,6 +73,8 @@ __all__ = [
     "run_batch",
     "running_incarnations",
     "settle",
+    "sqlite_version",
+    "standing_of",
     "states_of",
     "submit",
     "wal_bytes",

@@ -26,15 +26,13 @@ from supervisor.store.migrations import (
     sync,
     version_of,
 )
+from supervisor.store.quick_check import look_for_damage
 
 __all__ = ["Event", "Reader", "Tx", "Writer", "open_reader", "open_writer", "run_batch"]
 
 BUSY_TIMEOUT_MS: Final = 5000
 WAL_LIMIT_BYTES: Final = 4 << 20
 """What the write-ahead log is cut back to when it starts over; about 1000 pages."""
-CHECK_STEPS: Final = 100_000_000
-"""How far the check at the start goes, in steps of SQLite's machine: about a second, or 800,000 jobs."""
-_STEPS_BETWEEN: Final = 100_000
 _STATEMENTS_CACHED: Final = 256
 
 
@@ -157,28 +155,9 @@ def _check_content(conn: sqlite3.Connection, path: str) -> None:
     missing = names_of_version(version_of(conn)) - names_of(conn)
     if missing:
         raise SchemaError(_damaged(path, f"it lacks {', '.join(sorted(missing))}"))
-    findings = _findings(conn)
-    if findings != ["ok"]:
+    findings = look_for_damage(conn).findings
+    if findings:
         raise SchemaError(_damaged(path, "; ".join(findings)))
-
-
-def _findings(conn: sqlite3.Connection) -> list[str]:
-    steps_left = CHECK_STEPS
-
-    def out_of_budget() -> bool:
-        nonlocal steps_left
-        steps_left -= _STEPS_BETWEEN
-        return steps_left <= 0
-
-    conn.set_progress_handler(out_of_budget, _STEPS_BETWEEN)
-    try:
-        return [str(row[0]) for row in conn.execute("PRAGMA quick_check(3)").fetchall()]
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-            raise
-        return ["ok"]
-    finally:
-        conn.set_progress_handler(None, 0)
 
 
 def _has_log(path: str) -> bool:

@@ -49,25 +49,27 @@ _IN_STATE: Final = """
 _ATTEMPTS: Final = """
     SELECT number, worker, isolation, reason, exit_code, signal, evidence, started_us, finished_us, wall_s, cpu_s,
            peak_memory_bytes, stdout_bytes, stderr_bytes, leftover_killed, message, truncated, artifacts, enforced
-    FROM attempts WHERE job = ? ORDER BY number
+    FROM attempts WHERE job = ? ORDER BY number DESC LIMIT ?
 """
+SHOWN_ATTEMPTS: Final = 200
+"""So many of a job's last attempts are shown, so that a job that was tried a thousand times still fits into an answer."""
 _NEWEST: Final = 2**63 - 1
 
 
 def job_view(conn: sqlite3.Connection, job: int) -> dict[str, Any] | None:
     """The whole JSON of a job, with `attempts` and `result`; None if there is no such job.
 
-    A running attempt's outcome is null. `env_names` are the names alone: values are never shown.
+    Of more than 200 attempts the last 200 are shown. A running attempt's outcome is null. `env_names` are the names alone: values are never shown.
     """
     with _one_moment(conn):
         row = conn.execute(_JOB, (job,)).fetchone()
         if row is None:
             return None
         result = conn.execute("SELECT value FROM results WHERE job = ?", (job,)).fetchone()
-        attempts = conn.execute(_ATTEMPTS, (job,)).fetchall()
+        attempts = conn.execute(_ATTEMPTS, (job, SHOWN_ATTEMPTS)).fetchall()
     view = _view(row)
     view["result"] = None if result is None else msgspec.json.decode(result[0])
-    view["attempts"] = [_attempt(attempt) for attempt in attempts]
+    view["attempts"] = [_attempt(attempt) for attempt in reversed(attempts)]
     return view
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 MAX_LINE: Final = 1 << 20
+"""Bytes of a request, and of nearly every answer."""
+MAX_ANSWER: Final = 4 << 20
+"""Bytes of the largest answers: a lease with its script, a job with its result and all its arguments escaped."""
 READ_SIZE: Final = 64 << 10
 
 

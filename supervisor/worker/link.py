@@ -15,12 +15,10 @@ from loguru import logger
 
 from supervisor.wire.codec import encode
 from supervisor.wire.control import Request
-from supervisor.wire.frame import READ_SIZE, FrameTooLarge, LineBuffer
+from supervisor.wire.frame import MAX_ANSWER, READ_SIZE, FrameTooLarge, LineBuffer
 
 RECONNECT_S: Final = 0.05
 RECONNECT_CAP_S: Final = 1.0
-MAX_ANSWER: Final = 4 << 20
-"""A lease may carry 256 KiB of source in base64 beside arguments and parameters that JSON escapes."""
 
 
 class Answer(msgspec.Struct, frozen=True):

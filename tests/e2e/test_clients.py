@@ -350,3 +350,27 @@ def usage(pid: int) -> tuple[int, int]:
     pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
     fds = len(os.listdir(f"/proc/{pid}/fd")) if os.geteuid() == 0 else 0
     return pages * os.sysconf("SC_PAGE_SIZE"), fds
+
+
+def test_a_list_of_large_jobs_comes_in_pages_that_fit_into_a_line(daemon: Daemon, raw) -> None:
+    connection = raw()
+    for number in range(12):
+        big = {"x": "y" * 100_000}
+        answer = connection.ask(
+            op="submit", request_id=f"large-job-{number}", name="l.js", source="1", env=big, queue="large", delay_s=3600
+        )
+        assert answer["re"] == "ok", answer
+    pages, before = [], None
+    while True:
+        fields = {"before": before} if before else {}
+        answer = connection.ask(op="list", queue="large", limit=5, **fields)
+        assert len(json.dumps(answer)) < 1 << 20
+        pages.append([job["id"] for job in answer["value"]["jobs"]])
+        before = answer["value"]["next"]
+        if before is None:
+            break
+    ids = [job for page in pages for job in page]
+    assert ids == sorted(ids, reverse=True)
+    assert len(ids) == 12
+    for job in ids:
+        connection.ask(op="cancel", job=job)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from supervisor.broker.service import Caller, Service
 from supervisor.store import list_views
 from supervisor.wire.control import List
+
+PAGE_BYTES: Final = 768 << 10
+DETAILS: Final = ("args", "env_names", "findings")
 
 
 async def list_(service: Service, caller: Caller, request: List) -> dict[str, Any]:
@@ -21,5 +26,18 @@ async def list_(service: Service, caller: Caller, request: List) -> dict[str, An
         limit=request.limit,
         owner_uid=None if caller.is_admin else caller.uid,
     )
-    full = len(jobs) == request.limit
-    return {"jobs": jobs, "next": jobs[-1]["id"] if full else None}
+    page = _within_a_line(jobs)
+    more = len(page) == request.limit or len(page) < len(jobs)
+    return {"jobs": page, "next": page[-1]["id"] if more else None}
+
+
+def _within_a_line(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the jobs as fit into one answer, at least one; what is long about a job is for `show`."""
+    size = 0
+    for place, job in enumerate(jobs):
+        for detail in DETAILS:
+            del job[detail]
+        size += len(msgspec.json.encode(job))
+        if size > PAGE_BYTES and place:
+            return jobs[:place]
+    return jobs
