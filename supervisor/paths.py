@@ -8,11 +8,9 @@ of a folder that is not recognisably ours is ever changed.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from supervisor.core.errors import SettingsError
 
@@ -22,8 +20,7 @@ MAX_SOCKET_PATH_BYTES: Final = 107
 WORK_ROOT: Final = "/var/tmp"  # noqa: S108  the name below it carries the instance id; owner and kind are checked
 
 
-@dataclass(frozen=True)
-class Paths:
+class Paths(NamedTuple):
     """The files of one daemon. `work_dir` is set by `prepare_folders` where the work folder lies elsewhere."""
 
     state_dir: str
@@ -129,7 +126,7 @@ def prepare_folders(paths: Paths, as_root: bool) -> Paths:
     if not as_root:
         _make_private(paths.work)
         return paths
-    elsewhere = replace(paths, work_dir=f"{WORK_ROOT}/{NAME}-{instance}")
+    elsewhere = paths._replace(work_dir=f"{WORK_ROOT}/{NAME}-{instance}")
     _make_walkable(elsewhere.work)
     return elsewhere
 
@@ -157,7 +154,7 @@ def read_or_make_instance(paths: Paths) -> str:
 
 
 def _make_instance(paths: Paths) -> str:
-    instance = secrets.token_hex(16)
+    instance = os.urandom(16).hex()
     unfinished = f"{paths.instance}.new"
     fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
