@@ -3,6 +3,7 @@
 `from ctl import Client`. Nothing here opens the database or a file of the daemon: all goes over its socket.
 """
 
+from ctl.artifacts import Artifact, Artifacts
 from ctl.client import Client
 from ctl.errors import (
     DaemonFailed,
@@ -19,6 +20,8 @@ from ctl.follow import Event, Output
 from ctl.job import Attempt, Job, Submitted
 
 __all__ = [
+    "Artifact",
+    "Artifacts",
     "Attempt",
     "Client",
     "DaemonFailed",

@@ -18,10 +18,12 @@ from supervisor.core.names import CANCELLED, FINAL_STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Any, Self, Unpack
 
+    from ctl.artifacts import Artifacts
     from ctl.follow import Event, Output
     from ctl.options import SubmitOptions
 
@@ -140,9 +142,37 @@ class Client:
         answer: dict[str, Any] = self._ask("logs", fields)
         return answer
 
+    def artifacts(self, job: AnyJob, attempt: int | None = None) -> Artifacts:
+        """The files that the attempt left in its output folder (the last attempt unless told otherwise), a list."""
+        from ctl.artifacts import list_artifacts
+
+        return list_artifacts(self._ask, id_of(job), attempt)
+
+    def artifact(self, job: AnyJob, name: str | bytes, attempt: int | None = None) -> bytes:
+        """The bytes of one of them; raises NotFound."""
+        from ctl.artifacts import named
+
+        return b"".join(named(self.artifacts(job, attempt), id_of(job), name).pieces())
+
+    def save_artifacts(
+        self, job: AnyJob, folder: str | os.PathLike[str], attempt: int | None = None, *, force: bool = False
+    ) -> builtins.list[str]:
+        """Writes all of them below `folder`, never outside of it; returns their paths.
+
+        Raises InvalidRequest where a file is there already, unless `force`, and where a symbolic link is in the way.
+        """
+        from ctl.artifacts import save
+
+        return save(self.artifacts(job, attempt), os.fspath(folder), force=force)
+
     def show(self, job: AnyJob) -> Job:
         """The job, whole; raises NotFound."""
         return Job(self._ask("show", {"job": id_of(job)}))
+
+    def explain(self, job: AnyJob) -> dict[str, Any]:
+        """`{job, state, sentences: [{says, change}]}`: why it does not run yet, or why it died; raises NotFound."""
+        explanation: dict[str, Any] = self._ask("explain", {"job": id_of(job)})
+        return explanation
 
     def result(self, job: AnyJob) -> Any:
         """The value that the job gave as its result, None if none."""
@@ -220,6 +250,11 @@ class Client:
         """`{"status": "healthy"|"degraded", "reasons": […]}`."""
         health: dict[str, Any] = self._ask("health")
         return health
+
+    def doctor(self) -> dict[str, Any]:
+        """The daemon's checks of itself: `{checks: [{name, status: ok|warn|fail|skipped, found, remedy}]}`."""
+        checks: dict[str, Any] = self._ask("doctor")
+        return checks
 
     def stop(self) -> str:
         """Stops the daemon: running jobs may finish within its time-out. Returns `stopping`."""

@@ -29,6 +29,10 @@ _COLORS = {
     "scheduled": "2",
     "idle": "2",
     "starting": "2",
+    "ok": "32",
+    "warn": "33",
+    "fail": "31",
+    "skipped": "2",
 }
 
 

@@ -42,6 +42,7 @@ class Attempt(_Record):
     stderr_bytes: int | None
     leftover_killed: int | None
     message: str | None
+    artifacts: int | None
 
 
 class Job(_Record):
@@ -70,12 +71,14 @@ class Job(_Record):
     limits: dict[str, Any]
     progress: dict[str, Any] | None
     result: Any
+    findings: list[dict[str, Any]]
     attempts: list[Attempt]
 
     def __init__(self, raw: dict[str, Any]) -> None:
         super().__init__(raw)
         self.waiting_for = raw.get("waiting_for") or []
         self.limits = raw.get("limits") or {}
+        self.findings = raw.get("findings") or []
         self.attempts = [Attempt(attempt) for attempt in raw.get("attempts") or ()]
 
     @property
@@ -90,12 +93,18 @@ class Job(_Record):
 
 
 class Submitted:
-    """A submit that was acknowledged: it is durable. `created` is False if it was stored by an earlier request."""
+    """A submit that was acknowledged: it is durable. `created` is False if it was stored by an earlier request.
 
-    def __init__(self, id: int, created: bool, warnings: list[str]) -> None:
+    `findings` are what the code check noticed: `{"line": 3, "rule": "eval", "message": "…"}` each.
+    """
+
+    def __init__(
+        self, id: int, created: bool, warnings: list[str], findings: list[dict[str, Any]] | None = None
+    ) -> None:
         self.id = id
         self.created = created
         self.warnings = warnings
+        self.findings = findings or []
 
     def __repr__(self) -> str:
         return f"<Submitted job {self.id}>"

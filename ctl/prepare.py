@@ -81,7 +81,8 @@ def prepare_all(session: Session, jobs: Iterable[Mapping[str, Any]]) -> list[dic
 
 def submitted(value: dict[str, Any], warnings: Iterable[str] = ()) -> Submitted:
     """What a submit was answered with."""
-    return Submitted(value["job"], bool(value.get("created", True)), [*warnings, *value.get("warnings", ())])
+    said = [*warnings, *value.get("warnings", ())]
+    return Submitted(value["job"], bool(value.get("created", True)), said, value.get("findings"))
 
 
 def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> Prepared:

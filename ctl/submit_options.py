@@ -55,7 +55,7 @@ def add_submit_options(parser: argparse.ArgumentParser) -> None:
     network = where.add_mutually_exclusive_group()
     network.add_argument("--network", action="store_true", default=None, help="let it use the network")
     network.add_argument("--no-network", dest="network", action="store_false", default=None, help="no network")
-    where.add_argument("--isolation", metavar="LEVEL", help="at least this isolation, or refuse it")
+    where.add_argument("--isolation", metavar="LEVEL", help="run at this level of isolation, or refuse it")
     limits = parser.add_argument_group("limits (durations 90, 250ms, 1h30m; sizes 512M; `none` where allowed)")
     limits.add_argument("--timeout", metavar="D", help="wall-clock time of an attempt")
     limits.add_argument("--cpu", metavar="D", help="CPU time of all its processes")

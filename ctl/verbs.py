@@ -6,15 +6,20 @@ VERBS: dict[str, str] = {
     "status": "the daemon at a glance, or jobs",
     "list": "jobs, newest first",
     "show": "all there is to know about a job",
+    "explain": "why a job does not run yet, or why it died",
     "logs": "what a job printed",
     "follow": "watch a job until it is final",
+    "artifacts": "the files that a job left, listed or brought here",
     "result": "the value that a job gave as its result",
     "wait": "block until jobs are final",
     "cancel": "end jobs, or take them out of the queue",
     "retry": "queue finished jobs again",
     "stop": "stop the daemon",
     "health": "whether the daemon is well",
+    "doctor": "check this machine and the daemon, and say what to do",
     "completion": "print the completion script for a shell",
 }
-TAKES_JOBS = frozenset({"status", "show", "logs", "follow", "result", "wait", "cancel", "retry"})
+TAKES_JOBS = frozenset(
+    {"status", "show", "explain", "logs", "follow", "artifacts", "result", "wait", "cancel", "retry"}
+)
 TAKES_SCRIPT = frozenset({"submit", "run"})

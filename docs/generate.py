@@ -223,6 +223,10 @@ def _evidence(_: str, __: dict[str, str]) -> list[str]:
     return _table(("Evidence", "Meaning"), [(f"`{name}`", what) for name, what in names.EVIDENCE.items()])
 
 
+def _isolation(_: str, __: dict[str, str]) -> list[str]:
+    return _table(("Level", "Meaning"), [(f"`{name}`", what) for name, what in names.ISOLATION.items()])
+
+
 def _codes(_: str, __: dict[str, str]) -> list[str]:
     rows = [
         (f"`{name}`", str(code.exit_status), str(code.http_status), code.meaning) for name, code in names.CODES.items()
@@ -233,7 +237,8 @@ def _codes(_: str, __: dict[str, str]) -> list[str]:
 def _numbers(_: str, __: dict[str, str]) -> list[str]:
     rows = [
         ("a request, as a line", f"{frame.MAX_LINE} bytes"),
-        ("time for a line, from its first byte", f"{session.FRAME_S:g} s"),
+        ("an answer, as a line", f"{frame.MAX_ANSWER} bytes"),
+        ("time for a request's line, from its first byte", f"{session.FRAME_S:g} s"),
         ("time that answers may lie unread once the buffers are full", f"{session.UNREAD_S:g} s"),
         ("requests under way on one connection", str(session.MAX_UNDER_WAY)),
         ("connections", str(server.MAX_CONNECTIONS)),
@@ -306,6 +311,7 @@ GENERATORS: Final[dict[str, Callable[[str, dict[str, str]], list[str]]]] = {
     "transitions": _transitions,
     "reasons": _reasons,
     "evidence": _evidence,
+    "isolation": _isolation,
     "codes": _codes,
     "numbers": _numbers,
     "exits": _exits,

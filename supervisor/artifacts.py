@@ -56,10 +56,13 @@ def drop_folder(paths: Paths, job: int, attempt: int) -> None:
 
 
 def write_manifest(folder_fd: int, kept: Sequence[Kept]) -> None:
-    """Lists `kept`, the first as number 1. What is not on the disk yet is the caller's to sync."""
+    """Lists `kept`, the first as number 1, durably: the files must be so already. Raises OSError."""
     descriptor = os.open(MANIFEST, FILE_FLAGS, 0o600, dir_fd=folder_fd)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.encode(kept))
+        file.flush()
+        os.fsync(file.fileno())
+    os.fsync(folder_fd)
 
 
 def read_manifest(paths: Paths, job: int, attempt: int) -> tuple[Kept, ...]:

@@ -16,6 +16,7 @@ import supervisor
 
 if TYPE_CHECKING:
     from supervisor.config import Flags
+    from supervisor.paths import Paths
 
 _PROGRAM: Final = "worker-supervisor"
 _USAGE_ERROR: Final = 2
@@ -26,9 +27,11 @@ examples:
   worker-supervisor --state-dir ./state --socket ./state/control.sock --workers 4
   worker-supervisor --set pools.scripts.limits.memory=1G
   worker-supervisor check-config --config /etc/worker-supervisor/config.toml
+  worker-supervisor doctor                           check this machine before the first start
 
 exit codes: 0 stopped, 2 bad settings, 3 another one holds the state folder,
-            75 storage error (start it again), 78 newer or broken database
+            75 storage error (start it again), 78 newer or broken database;
+            doctor: 0 fine, 1 warnings, 2 failures, 3 a daemon runs (use workerctl doctor)
 """
 
 
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from supervisor.core.errors import SupervisorError
 
     try:
-        return _check_config(arguments) if arguments.command == "check-config" else _serve(arguments)
+        return _COMMANDS[arguments.command](arguments)
     except SupervisorError as error:
         return _complain(str(error), error.exit_status)
     except KeyboardInterrupt:
@@ -67,6 +70,38 @@ def _check_config(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from supervisor.config import load
+    from supervisor.doctor.check import exit_status, print_checks
+    from supervisor.doctor.offline import offline_checks
+    from supervisor.paths import Paths
+
+    settings = load(_flags(arguments), os.environ)
+    paths = Paths(settings.state_dir, settings.socket)
+    lock_fd = _lock_of_nobody(paths)
+    try:
+        checks = offline_checks(settings, paths)
+    finally:
+        if lock_fd is not None:
+            os.close(lock_fd)
+    print_checks(checks, as_json=arguments.json)
+    return exit_status(checks)
+
+
+def _lock_of_nobody(paths: Paths) -> int | None:
+    """The state folder's lock; None where no daemon of this user ever was. Raises InstanceHeld."""
+    from supervisor.arbiter import lock
+    from supervisor.core.errors import InstanceHeld
+
+    # A lock that is made here would make a strange folder look like one of ours.
+    if not os.path.lexists(paths.lock) or os.stat(paths.state_dir).st_uid != os.geteuid():
+        return None
+    try:
+        return lock.acquire(paths.lock)
+    except InstanceHeld as held:
+        raise InstanceHeld(f"{held}: ask it, with `workerctl doctor`") from None
+
+
 def _flags(arguments: argparse.Namespace) -> Flags:
     from supervisor.config import Flags
 
@@ -90,7 +125,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("command", nargs="?", choices=["check-config"], help="only check the settings and say ok")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=["check-config", "doctor"],
+        help="check-config: only check the settings and say ok; doctor: check this machine while no daemon runs",
+    )
     parser.add_argument("--config", metavar="FILE", help="settings file (WORKER_CONFIG)")
     parser.add_argument("--state-dir", metavar="DIR", help="folder of the queue (WORKER_STATE_DIR)")
     parser.add_argument("--socket", metavar="PATH", help="control socket (WORKER_SOCKET)")
@@ -101,8 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", dest="sets", metavar="KEY=VALUE", action="append", default=[], help="any other setting (repeatable)"
     )
+    parser.add_argument("--json", action="store_true", help="doctor's checks as one line of JSON")
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {getattr(supervisor, '__version__', '?')}")
     return parser
+
+
+_COMMANDS: Final = {None: _serve, "check-config": _check_config, "doctor": _doctor}
 
 
 def _wrong_package() -> str | None:

@@ -190,7 +190,7 @@ def _check_parents(folder: str) -> None:
     parent = os.path.dirname(os.path.realpath(folder))
     while True:
         seen = os.stat(parent)
-        if _others_may_replace(seen):
+        if others_may_replace(seen):
             raise SettingsError(
                 f"{parent}, a parent of {folder}, can be written to by others (mode {stat.S_IMODE(seen.st_mode):o}): "
                 f"choose another state folder, or close it with chmod go-w {parent}"
@@ -200,7 +200,8 @@ def _check_parents(folder: str) -> None:
         parent = os.path.dirname(parent)
 
 
-def _others_may_replace(seen: os.stat_result) -> bool:
+def others_may_replace(seen: os.stat_result) -> bool:
+    """Whether other users may put something else in the place of what lies in this folder."""
     if seen.st_mode & stat.S_ISVTX:
         return False
     if seen.st_mode & stat.S_IWOTH:
@@ -219,7 +220,7 @@ def _make_socket_folder(socket_path: str) -> None:
         os.makedirs(folder, 0o700, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"cannot make the folder {folder} for the socket: {error.strerror}") from error
-    if _others_may_replace(os.stat(folder)):
+    if others_may_replace(os.stat(folder)):
         raise SettingsError(f"{folder}, the socket's folder, can be written to by others: choose another with --socket")
     _check_parents(folder)
 

@@ -60,6 +60,9 @@ def _print(console: Console, job: Job) -> None:
     for name, value in rows:
         if value not in (None, ""):
             console.print(f"  {name:<12} {escape(value)}")
+    for finding in job.findings:
+        said = f"line {finding.get('line')}: {finding.get('rule')}: {finding.get('message')}"
+        console.print(f"  {'code check':<12} {escape(said)}")
     for attempt in job.attempts:
         _print_attempt(console, attempt)
 
@@ -84,6 +87,7 @@ def _print_attempt(console: Console, attempt: Attempt) -> None:
         f"stdout {format_size(attempt.stdout_bytes)}" if attempt.stdout_bytes is not None else None,
         f"stderr {format_size(attempt.stderr_bytes)}" if attempt.stderr_bytes is not None else None,
         f"{attempt.leftover_killed} leftover processes killed" if attempt.leftover_killed else None,
+        f"artifacts {attempt.artifacts} (`workerctl artifacts`)" if attempt.artifacts else None,
     ]
     console.print(f"    {escape(', '.join(part for part in used if part))}")
     if attempt.message:

@@ -23,6 +23,7 @@ EXAMPLES = (
     "workerctl submit --main bin/start.js ./folder",
     "echo 'console.log(6 * 7)' | workerctl submit --wait -",
 )
+SHOWN_FINDINGS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,4 +63,14 @@ def submit_script(client: Client, console: Console, options: argparse.Namespace)
     submitted = client.submit(**submit_arguments(options))
     for warning in submitted.warnings:
         console.say(f"warning: {warning}")
+    say_findings(console, submitted)
     return submitted
+
+
+def say_findings(console: Console, submitted: Submitted) -> None:
+    """What the code check noticed, a line each."""
+    for finding in submitted.findings[:SHOWN_FINDINGS]:
+        console.say(f"check: line {finding['line']}: {finding['rule']}: {finding['message']}")
+    more = len(submitted.findings) - SHOWN_FINDINGS
+    if more > 0:
+        console.say(f"check: … {more} more: `workerctl show {submitted.id}` has all")

@@ -51,6 +51,8 @@ def script_of(request: Submit, spool: Spool) -> Script:
         _check_path(main, "main")
         head = _head_of(main, contents, spool)
     _check_paths(contents)
+    if main is not None and not any(_may_hold(content, main) for content in contents):
+        raise _bad(f"`main`: {main!r} is none of the `contents`")
     name = request.name or (main.rpartition("/")[2] if main else None)
     job_type = request.type or script_type(main or "", head)
     if job_type is None:
@@ -216,6 +218,13 @@ def _stdin(request: Submit, spool: Spool, inline: dict[str, bytes]) -> Content |
     if size is None:
         raise RequestError("unknown_source", f"no content {request.stdin_sha256} has been put")
     return Content(path="stdin", sha256=request.stdin_sha256, size=size)
+
+
+def _may_hold(content: Content, main: str) -> bool:
+    """Whether `main` is this content, or may be inside of this archive."""
+    if content.kind == "file":
+        return content.path == main
+    return content.path == "." or main.startswith(f"{content.path}/")
 
 
 def _check_paths(contents: tuple[Content, ...]) -> None:

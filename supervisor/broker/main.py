@@ -15,6 +15,7 @@ from loguru import logger
 from setproctitle import setproctitle
 
 from supervisor import log
+from supervisor.broker.check import Checker
 from supervisor.broker.commit import Committer
 from supervisor.broker.feed import Feed
 from supervisor.broker.fleet import BACKLOG_TURNS, ArbiterLink, FleetView, Handlers
@@ -88,6 +89,7 @@ class _Broker:
             leases=self._leases,
             fleet=self._fleet,
             spool=Spool(context.paths),
+            checker=Checker(context.settings.checks),
             request_stop=lambda: self._link.say(StopRequest()),
             started_at=context.started_at,
         )

@@ -56,7 +56,8 @@ class Server:
     def _make_room(self, newest: Session) -> None:
         idle = [session for session in self._sessions.values() if session.idle and session is not newest]
         if idle:
-            min(idle, key=lambda session: session.idle_since).close()
+            # One whose first request may still be on its way is the last to be closed.
+            min(idle, key=lambda session: (session.is_new, session.idle_since)).close()
         else:
             newest.error(None, RequestError("busy", f"{MAX_CONNECTIONS} connections are open and in use"))
             newest.close()

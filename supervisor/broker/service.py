@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from supervisor.broker.check import Checker
 from supervisor.broker.commit import Committer
 from supervisor.broker.feed import Feed
 from supervisor.broker.fleet import FleetView
@@ -40,6 +41,7 @@ class Service:
     leases: Leases
     fleet: FleetView
     spool: Spool
+    checker: Checker
     request_stop: Callable[[], None]
     started_at: float
 

@@ -8,6 +8,7 @@ connection is always read to its end, since its last words decide an outcome.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from typing import Final, Protocol
@@ -24,7 +25,11 @@ FRAME_S: Final = 5.0
 UNREAD_S: Final = 5.0
 MAX_UNDER_WAY: Final = 256
 UNSENT_BYTES: Final = 256 << 10
-LINGER_S: Final = 2.0
+LINGER_S: Final = 5.0
+"""So long a client may take to read the last words to it."""
+NEW_S: Final = 1.0
+HANG_UP_S: Final = 2.0
+"""How often a client that has stopped writing is looked at: nothing tells when it has gone for good."""
 
 
 class House(Protocol):
@@ -59,6 +64,7 @@ class Session(asyncio.Protocol):
         self.attach: Attach | None = None
         self.read_to_end = asyncio.Event()
         self.idle_since = 0.0
+        self.served = False
         self._house = house
         self._lines = LineBuffer()
         self._transport: asyncio.Transport
@@ -101,7 +107,10 @@ class Session(asyncio.Protocol):
         self._half_closed = True
         self.read_to_end.set()
         self._stop_frame_timer()
-        return bool(self._under_way) and self.attach is None
+        if not self._under_way or self.attach is not None or self._peer_is_gone():
+            return False
+        self._loop.call_later(HANG_UP_S, self._look_for_hang_up)
+        return True
 
     def connection_lost(self, _: Exception | None) -> None:
         self.closed = True
@@ -115,7 +124,7 @@ class Session(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._writable.clear()
         if self.attach is None:
-            self._unread_timer = self._loop.call_later(UNREAD_S, self._give_up_unread)
+            self._unread_timer = self._loop.call_later(UNREAD_S + LINGER_S, self._give_up_unread)
         self._pace()
 
     def resume_writing(self) -> None:
@@ -154,6 +163,11 @@ class Session(asyncio.Protocol):
     def idle(self) -> bool:
         """Whether nothing is under way."""
         return not self._under_way and self.attach is None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was made just now and has not been served yet."""
+        return not self.served and self._loop.time() - self.idle_since < NEW_S
 
     def close(self) -> None:
         """Closes it once what was answered has been sent, or after a moment."""
@@ -200,6 +214,7 @@ class Session(asyncio.Protocol):
     def _served(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._streams.discard(task)
+        self.served = True
         self.idle_since = self._loop.time()
         if self._half_closed and not self._under_way:
             self.close()
@@ -214,6 +229,20 @@ class Session(asyncio.Protocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+
+    def _peer_is_gone(self) -> bool:
+        """A peer that closed and one that only stopped writing both look like the end of the data; poll knows."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket"), 0)
+        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+    def _look_for_hang_up(self) -> None:
+        if self.closed or self._transport.is_closing():
+            return
+        if self._peer_is_gone():
+            self._transport.abort()
+        else:
+            self._loop.call_later(HANG_UP_S, self._look_for_hang_up)
 
     def _watch_frame(self) -> None:
         if not self._lines.unfinished:

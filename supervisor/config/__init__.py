@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from supervisor.config.keys import describe_settings
 from supervisor.config.load import load
-from supervisor.config.settings import Flags, LogSettings, Pool, Settings
+from supervisor.config.settings import CheckRule, Flags, LogSettings, Pool, Settings
 
-__all__ = ["Flags", "LogSettings", "Pool", "Settings", "describe_settings", "load"]
+__all__ = ["CheckRule", "Flags", "LogSettings", "Pool", "Settings", "describe_settings", "load"]

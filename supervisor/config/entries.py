@@ -6,7 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from supervisor.config.checks import read_checks
 from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL, POOL_NAME, Key
 from supervisor.core.errors import SettingsError
 
@@ -24,6 +26,7 @@ class Entry:
 
 
 Entries = dict[Path, Entry]
+CHECKS: Final = ("checks",)
 
 
 def read_table(table: Mapping[str, object], source: str, path: Path = ()) -> Entries:
@@ -31,7 +34,9 @@ def read_table(table: Mapping[str, object], source: str, path: Path = ()) -> Ent
     entries: Entries = {}
     for name, value in table.items():
         at = (*path, name)
-        if not _is_table(at):
+        if at == CHECKS:
+            entries[at] = Entry(at, source, read_checks(value, source))
+        elif not _is_table(at):
             entries[at] = read_entry(at, value, source)
         elif isinstance(value, Mapping):
             _check_pool_name(at, source)
@@ -46,6 +51,8 @@ def read_table(table: Mapping[str, object], source: str, path: Path = ()) -> Ent
 
 def read_entry(path: Path, value: object, source: str) -> Entry:
     """The entry of one key; raises SettingsError."""
+    if path == CHECKS:
+        raise SettingsError(f"{source}: checks are set in the settings file alone, in [[checks]] tables")
     keys, tables = _legal_in(path[:-1], source)
     key = keys.get(path[-1])
     if key is None:
@@ -72,7 +79,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 def _legal_in(path: Path, source: str) -> tuple[dict[str, Key], tuple[str, ...]]:
     match path:
         case ():
-            return DAEMON, ("log", "pools")
+            return DAEMON, ("log", "pools", "checks")
         case ("log",):
             return LOG, ()
         case ("pools", _):

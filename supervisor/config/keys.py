@@ -14,6 +14,7 @@ from supervisor.core.names import ISOLATION
 
 POOL_NAME: Final = r"(?!.*__)[a-z][a-z0-9_-]{0,31}"
 MAX_WORKERS: Final = 1024
+MAX_ARTIFACTS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,21 @@ POOL: Final = _table(
         choice("tmpfs", "disk"),
         "tmpfs",
         "Where a job's folder lies: in memory (and counted as memory), or on disk.",
+    ),
+    Key(
+        "artifacts",
+        "artifacts",
+        count(0, MAX_ARTIFACTS),
+        "1000",
+        "How many files of $JOB_OUTPUT_DIR are kept of an attempt.",
+    ),
+    Key("artifact_bytes", "artifact_bytes", SIZE, "256M", "How many bytes these files may have together."),
+    Key(
+        "check",
+        "check",
+        choice("off", "warn", "block"),
+        "warn",
+        "What the code check does with a script at submit: nothing, say what it finds, or refuse it.",
     ),
 )
 

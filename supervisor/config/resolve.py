@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from supervisor.config.entries import Entries
+from supervisor.config.checks import with_built_in
+from supervisor.config.entries import CHECKS, Entries
 from supervisor.config.keys import DAEMON, LIMIT, LOG, MAX_WORKERS, POOL, Key
 from supervisor.config.settings import LogSettings, Pool, Settings
 from supervisor.core.errors import RequestError, SettingsError
@@ -31,6 +32,7 @@ def resolve(entries: Entries, pool_names: Iterable[str], env: Mapping[str, str])
         "socket": default_socket(env),
         **_fields(entries, (), DAEMON),
         "log": LogSettings(**_fields(entries, ("log",), LOG)),
+        "checks": with_built_in(entries[CHECKS].value if CHECKS in entries else ()),  # type: ignore[arg-type]
         "pools": {name: _pool(entries, name, replicas[name], _memory_bytes(workers)) for name in replicas},
     }
     settings = msgspec.convert(values, Settings)

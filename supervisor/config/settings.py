@@ -41,6 +41,18 @@ class Pool(msgspec.Struct, frozen=True):
     python: str | None = None
     modules: str | None = None
     work: Literal["tmpfs", "disk"] = "tmpfs"
+    artifacts: int = 1000
+    artifact_bytes: int = 256 * MIB
+    check: Literal["off", "warn", "block"] = "warn"
+
+
+class CheckRule(msgspec.Struct, frozen=True):
+    """One rule of the code check: `message` is said of each line of a `runtime` script in which `pattern` is found."""
+
+    runtime: str
+    rule: str
+    pattern: str
+    message: str
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -55,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     slot_uid_base: int = 2_000_000
     log: LogSettings = LogSettings()
     pools: dict[str, Pool] = {}
+    checks: tuple[CheckRule, ...] = ()
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):

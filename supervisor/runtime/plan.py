@@ -77,8 +77,8 @@ def _command(
 ) -> tuple[str, ...]:
     if interpreter is not None:
         return (interpreter.path, *flags, main)
-    if job_type == "shell" and shebang(head) is None:
-        return ("/bin/sh", main)
+    if job_type == "shell":
+        return (*(shebang(head) or ("/bin/sh",)), main)
     return (main,)
 
 

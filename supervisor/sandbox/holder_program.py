@@ -56,6 +56,7 @@ class Holder:
             if self._control.fileno() in ready and not self._obey():
                 break
         self._end_keepers()
+        levels.close_holder(self._rows, self._site)
 
     def _set_up(self) -> bool:
         try:

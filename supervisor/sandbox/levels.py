@@ -6,6 +6,7 @@ the order of the level. The phases, in the order of time:
     clone    flags for the keeper of each job; without any, the holder itself is the keeper of all its jobs
     keeper   once a job, in the keeper, before the worker hears Prepared
     job      once a job, in the forked child, before its descriptors are set and its program is executed
+    closing  once a slot, in the holder, when no keeper and no job is left
 Never: does any code ask for a level by its name; a new level is a new tuple, a new mechanism a new row.
 """
 
@@ -53,6 +54,7 @@ class Mechanism:
         clone: Callable[[Room], int] | None = None,
         keeper: Callable[[Site, Room], None] | None = None,
         job: Callable[[Site, Room, Order], None] | None = None,
+        closing: Callable[[Site], None] | None = None,
         tree: type[Tree] | None = None,
     ) -> None:
         self.name = name
@@ -65,6 +67,7 @@ class Mechanism:
         self.clone = clone
         self.keeper = keeper
         self.job = job
+        self.closing = closing
         self.tree = tree
 
 
@@ -155,11 +158,11 @@ WEAK_KEEPER = Mechanism(
 )  # fmt: skip
 CGROUP = Mechanism(
     "cgroup", "limits, kill and account of the whole tree by the kernel, where a cgroup was delegated",
-    tells=cgroup.tell, holder=cgroup.find, keeper=cgroup.make, job=cgroup.enter,
+    tells=cgroup.tell, holder=cgroup.find, keeper=cgroup.make, job=cgroup.enter, closing=cgroup.sweep,
 )  # fmt: skip
 CGROUP_IN_REACH = Mechanism(
     "cgroup_in_reach", "the same, where the job sees the cgroup's files",
-    tells=cgroup.tell_in_reach, holder=cgroup.find, keeper=cgroup.make, job=cgroup.enter,
+    tells=cgroup.tell_in_reach, holder=cgroup.find, keeper=cgroup.make, job=cgroup.enter, closing=cgroup.sweep,
 )  # fmt: skip
 CALLS_DENIED = Mechanism(
     "calls_denied", "no system call that a job has no business with, for it and for its keeper",
@@ -261,6 +264,12 @@ def prepare_job(rows: tuple[Mechanism, ...], site: Site, room: Room, order: Orde
         if row.job is not None:
             with Step(row.name):
                 row.job(site, room, order)
+
+
+def close_holder(rows: tuple[Mechanism, ...], site: Site) -> None:
+    for row in rows:
+        if row.closing is not None:
+            row.closing(site)
 
 
 def tree_of(rows: tuple[Mechanism, ...]) -> Tree:

@@ -102,7 +102,7 @@ def _put(work_fd: int, name: str, content: bytes) -> None:
 
 
 def _environment(job_dir: str) -> dict[str, str]:
-    return {"PATH": JOB_PATH, "HOME": job_dir, "LANG": "C.UTF-8", "JOB_DIR": job_dir}
+    return {"PATH": JOB_PATH, "HOME": job_dir, "TMPDIR": job_dir, "LANG": "C.UTF-8", "JOB_DIR": job_dir}
 
 
 def _copy(source: IO[bytes], goal: IO[bytes]) -> None:

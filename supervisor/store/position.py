@@ -67,8 +67,11 @@ def standing_of(conn: sqlite3.Connection, job: int) -> Standing | None:
     ).fetchone()
     if row is None:
         return None
-    asked = _decode_asked(row[7])
-    return Standing(*row[:7], asked.isolation, asked.backoff)
+    failures, losses, on_loss, due_us, started_us, cancelled_by, cancel_reason, spec = row
+    asked = _decode_asked(spec)
+    return Standing(
+        failures, losses, on_loss, due_us, started_us, cancelled_by, cancel_reason, asked.isolation, asked.backoff
+    )
 
 
 def jobs_before(

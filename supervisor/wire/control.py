@@ -103,6 +103,12 @@ class Show(Request, tag="show"):
     job: JobId
 
 
+class Explain(Request, tag="explain"):
+    """Why a job does not run yet, or why it died: sentences, each with the option or setting that would change it."""
+
+    job: JobId
+
+
 class List(Request, tag="list"):
     """Jobs, newest first, a page at a time: `before` is the last id of the page before."""
 
@@ -122,6 +128,24 @@ class Logs(Request, tag="logs"):
     attempt: Annotated[int, Meta(ge=1)] | None = None
     offset: Offset = 0
     length: Annotated[int, Meta(ge=0, le=524_288)] = 262_144
+
+
+class Artifacts(Request, tag="artifacts"):
+    """The files that an attempt left in its output folder, a page at a time: `after` is the last number before it."""
+
+    job: JobId
+    attempt: Annotated[int, Meta(ge=1)] | None = None
+    after: Offset = 0
+
+
+class Artifact(Request, tag="artifact"):
+    """A range of the bytes of one artifact, at most 512 KiB; `index` is its number in `artifacts`."""
+
+    job: JobId
+    index: Annotated[int, Meta(ge=1, le=1_000_000)]
+    attempt: Annotated[int, Meta(ge=1)] | None = None
+    offset: Offset = 0
+    length: Annotated[int, Meta(ge=0, le=524_288)] = 524_288
 
 
 class Follow(Request, tag="follow"):
@@ -163,10 +187,31 @@ class Health(Request, tag="health"):
     """Whether the daemon is well, and if not, why."""
 
 
+class Doctor(Request, tag="doctor"):
+    """Checks of the machine and the state folder: each `ok`, `warn`, `fail` or `skipped`, with what to do."""
+
+
 class Stop(Request, tag="stop"):
     """Stops the daemon: running jobs may finish within `shutdown_timeout`, then they go back to the queue."""
 
 
 ClientRequest = (
-    Hello | Describe | Submit | Put | Show | List | Logs | Follow | Wait | Cancel | Retry | Status | Health | Stop
+    Hello
+    | Describe
+    | Submit
+    | Put
+    | Show
+    | Explain
+    | List
+    | Logs
+    | Artifacts
+    | Artifact
+    | Follow
+    | Wait
+    | Cancel
+    | Retry
+    | Status
+    | Health
+    | Doctor
+    | Stop
 )

@@ -21,9 +21,9 @@ LeaseId = Annotated[int, Meta(ge=1, le=2**53)]
 class Attach(Request, tag="attach"):
     """A worker says who it is and which leases it holds: running, or ended and not yet acknowledged.
 
-    `isolation` is the level it gives jobs that ask for `auto`, `isolation_notes` say of each stronger level why not;
-    `interpreters` are versions by type, `missing` says of each absent one why. The answers are a stream of `Order`s
-    that lasts as long as the connection.
+    `isolation` is the level it gives jobs that ask for `auto`, `isolation_notes` say of each stronger level why not,
+    `isolation_remedies` what would enable it; `interpreters` are versions by type, `missing` says of each absent one
+    why. The answers are a stream of `Order`s that lasts as long as the connection.
     """
 
     incarnation: str
@@ -32,6 +32,7 @@ class Attach(Request, tag="attach"):
     holding: tuple[LeaseId, ...] = ()
     isolation: str = ""
     isolation_notes: dict[str, str] = {}
+    isolation_remedies: dict[str, str] = {}
     enforced: dict[str, str] = {}
     interpreters: dict[str, str] = {}
     missing: dict[str, str] = {}

@@ -7,6 +7,7 @@ Never: opens a name with a slash in it; blocks on what it opens.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -20,6 +21,7 @@ _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _HANDLE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRIES: Final = 8
 
 
 class _How(ctypes.Structure):
@@ -37,8 +39,12 @@ def open_file(folder_fd: int, name: bytes) -> int:
 
 
 def open_folder(folder_fd: int, name: bytes) -> int:
-    """The same of a folder."""
-    return _open_at_any_mode(folder_fd, name, _FLAGS | os.O_DIRECTORY)
+    """The same of a folder, which its owner can then look into."""
+    descriptor = _open_at_any_mode(folder_fd, name, _FLAGS | os.O_DIRECTORY)
+    if os.fstat(descriptor).st_mode & 0o500 != 0o500:
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o700)
+    return descriptor
 
 
 def _open_at_any_mode(folder_fd: int, name: bytes, flags: int) -> int:
@@ -71,14 +77,15 @@ def _open(folder_fd: int, name: bytes, flags: int) -> int:
 def _openat2(folder_fd: int, name: bytes, flags: int) -> int:
     resolve = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV
     how = _How(flags, 0, resolve)
-    while True:
+    for _ in range(_TRIES):
         descriptor: int = _syscall(_NR_OPENAT2, folder_fd, name, ctypes.byref(how), ctypes.sizeof(how))
         if descriptor >= 0:
             return descriptor
         number = ctypes.get_errno()
-        # EAGAIN: something was renamed meanwhile, so that the kernel cannot vouch for BENEATH.
+        # EAGAIN: something was renamed meanwhile, so that the kernel cannot vouch for BENEATH; or somebody's lease.
         if number not in (errno.EINTR, errno.EAGAIN):
-            raise OSError(number, os.strerror(number))
+            break
+    raise OSError(number, os.strerror(number))
 
 
 @cache

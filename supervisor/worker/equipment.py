@@ -15,6 +15,7 @@ from supervisor.core.names import ISOLATION
 from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
 from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass
 from supervisor.wire.lease import Lease
+from supervisor.worker.artifacts import Caps
 
 INTERPRETED: Final = ("node", "python")
 ZONEINFO: Final = "/zoneinfo/"
@@ -38,6 +39,7 @@ class Equipment:
         self._holders: dict[str, Holder] = {}
         self._enforced: dict[str, dict[str, str]] = {}
         self._find_interpreters()
+        self.remedies: dict[str, str] = {}
         self.level, self.notes = self._choose_level()
 
     @property
@@ -48,6 +50,17 @@ class Equipment:
     def enforced_at(self, level: str) -> dict[str, str]:
         """What a level holds jobs to, and how."""
         return dict(self._enforced.get(level, {}))
+
+    @property
+    def artifact_caps(self) -> Caps:
+        """What is kept of a job's output folder at most."""
+        pool = self._context.pool
+        return Caps(pool.artifacts, pool.artifact_bytes, pool.name)
+
+    @property
+    def job_uid(self) -> int:
+        """The user that jobs are to the machine."""
+        return os.geteuid() if self.slot_uid is None else self.slot_uid
 
     @property
     def holders(self) -> list[Holder]:
@@ -110,6 +123,8 @@ class Equipment:
             except SandboxError as error:
                 logger.warning("isolation {} cannot be had here: {}", level, error)
                 notes[level] = str(error)
+                if error.remedy:
+                    self.remedies[level] = error.remedy
             else:
                 return level, notes
         return "", notes

@@ -24,6 +24,7 @@ from supervisor.runtime.plan import Facts, Place, plan_script
 from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, Prepared, Slot, Started
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
+from supervisor.worker.artifacts import collect
 from supervisor.worker.channel import Channel
 from supervisor.worker.equipment import Equipment
 from supervisor.worker.output import Output
@@ -57,6 +58,7 @@ class Execution:
         self._on_start = on_start
         self._limits = lease.spec.limits
         self._output: Output | None = None
+        self._work_fd: int | None = None
         self._intent: Intent | None = None
         self._started = False
         self._deadline: float | None = None
@@ -136,6 +138,7 @@ class Execution:
 
     def _start(self, prepared: Prepared, now: float) -> None:
         equipment, lease, spec = self._equipment, self.lease, self.lease.spec
+        self._work_fd = prepared.work_fd
         workspace = Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths))
         head = workspace.fill(lease)
         interpreter = equipment.interpreter(lease.type)
@@ -229,8 +232,27 @@ class Execution:
         outcome = classify(ending, self._limits, network=self.lease.spec.network)
         outcome = msgspec.structs.replace(outcome, enforced=self._equipment.enforced_at(self.level))
         if self.channel.refused is not None:
-            outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {self.channel.refused}")
+            outcome = _with_note(outcome, self.channel.refused)
+        if self._started and not ending.stuck:
+            outcome = self._with_artifacts(outcome)
         self._finish(Finished(outcome, self.channel.result, self.channel.progress))
+
+    def _with_artifacts(self, outcome: Outcome) -> Outcome:
+        """Keeps what the job left: its tree is gone, its folder is still there."""
+        equipment, lease = self._equipment, self.lease
+        assert self._work_fd is not None
+        collected = collect(
+            self._work_fd,
+            OUTPUT,
+            equipment.paths,
+            lease.job,
+            lease.attempt,
+            equipment.artifact_caps,
+            equipment.job_uid,
+        )
+        outcome = msgspec.structs.replace(outcome, artifacts=len(collected.kept))
+        left_out = collected.sentence()
+        return outcome if left_out is None else _with_note(outcome, left_out)
 
     def _refuse(self, why: str) -> None:
         logger.info("job {} attempt {} cannot start: {}", self.lease.job, self.lease.attempt, why)
@@ -260,6 +282,10 @@ class Execution:
             time_zone=self._equipment.time_zone,
             mark=self._equipment.mark,
         )
+
+
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    return msgspec.structs.replace(outcome, message=f"{outcome.message}; {note}")
 
 
 def _why_not_written(error: OSError) -> str:

@@ -172,6 +172,7 @@ class Worker:
                 holding=tuple(holding),
                 isolation=equipment.level,
                 isolation_notes=equipment.notes,
+                isolation_remedies=equipment.remedies,
                 enforced=equipment.enforced_at(equipment.level),
                 interpreters=equipment.versions,
                 missing=equipment.missing,

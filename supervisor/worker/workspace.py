@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ class Workspace:
                         self._unpack(work_fd, content.path, source)
                     else:
                         self._write(work_fd, content.path, source, content.mode)
-            return _head(work_fd, lease.spec.main) if lease.spec.main is not None else b""
+            return _head_of_main(work_fd, lease.spec.main) if lease.spec.main is not None else b""
         finally:
             os.close(work_fd)
 
@@ -156,12 +157,33 @@ def _inside(prefix: str, name: str) -> str:
     return "/".join(parts)
 
 
-def _head(work_fd: int, main: str) -> bytes:
+def _open_main(work_fd: int, main: str) -> int | None:
+    """The main file, if it is a regular file reached without any link; else it is the job's own affair."""
+    current = os.dup(work_fd)
     try:
-        descriptor = os.open(main, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=work_fd)
+        *folders, name = main.split("/")
+        for part in folders:
+            deeper = os.open(part, _FOLDER_FLAGS, dir_fd=current)
+            os.close(current)
+            current = deeper
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
     except OSError:
+        return None
+    finally:
+        os.close(current)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _head_of_main(work_fd: int, main: str) -> bytes:
+    """How the main file begins. It is made executable on the way: a script that is to be run may be run."""
+    descriptor = _open_main(work_fd, main)
+    if descriptor is None:
         return b""
     try:
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | 0o100)
         return os.read(descriptor, HEAD_BYTES)
     finally:
         os.close(descriptor)

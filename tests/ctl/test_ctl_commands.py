@@ -113,7 +113,7 @@ def test_retry(ctl, broker):
     assert ctl("retry", "42").out == b"42  queued\n"
 
 
-@pytest.mark.parametrize("verb", ["show", "logs", "follow", "result", "wait", "cancel", "retry", "status"])
+@pytest.mark.parametrize("verb", ["show", "explain", "logs", "follow", "result", "wait", "cancel", "retry", "status"])
 def test_what_is_no_job(ctl, broker, verb):
     broker.answers("list", {"jobs": [], "next": None})
     for word in ("0", "-0", "x", "1.5", "٣", "@first"):

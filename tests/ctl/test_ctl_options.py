@@ -142,7 +142,7 @@ def test_a_folder_with_main(ctl, broker, tmp_path):
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "completion"])
 def test_global_options_before_and_after_the_verb(verb):
-    word = [] if verb in ("status", "list", "stop", "health", "cancel", "retry") else ["x"]
+    word = [] if verb in ("status", "list", "stop", "health", "doctor", "cancel", "retry") else ["x"]
     options = ["--socket", "/s", "--json", "-q", "--no-color"]
     for before, after in ((options, word), ([], word + options), (options[:2], word + options[2:])):
         split_before, found, rest = split([*before, verb, *after])

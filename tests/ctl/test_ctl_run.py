@@ -99,3 +99,26 @@ def test_submit_follow_has_only_the_jobs_bytes_on_stdout(ctl, accepts, script):
     result = ctl("submit", "--follow", str(script))
     assert result.out == Story().stdout
     assert result.err.startswith(b"workerctl: job 42\n")
+
+
+def _finding(line: int) -> dict[str, object]:
+    return {"line": line, "rule": "eval", "message": "runs text as code"}
+
+
+def test_findings_of_the_code_check_go_to_stderr_five_at_most(ctl, accepts, script):
+    findings = [_finding(line) for line in range(1, 8)]
+    accepts.answers("submit", {"job": 42, "created": True, "warnings": ["w"], "findings": findings})
+    result = ctl("submit", str(script))
+    assert result.out == b"42\n"
+    assert result.talk.splitlines() == [
+        "workerctl: warning: w",
+        *(f"workerctl: check: line {line}: eval: runs text as code" for line in range(1, 6)),
+        "workerctl: check: … 2 more: `workerctl show 42` has all",
+    ]
+    assert ctl("submit", "-q", str(script)).talk == ""
+    assert "check: line 1: eval" in ctl("run", str(script)).talk
+
+
+def test_show_has_all_findings(ctl, broker):
+    broker.answers("show", job_json(42, findings=[_finding(line) for line in range(1, 8)]))
+    assert "  code check   line 7: eval: runs text as code" in ctl("show", "42").text

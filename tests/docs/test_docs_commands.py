@@ -59,6 +59,13 @@ def test_every_exit_code_of_the_daemon_is_explained() -> None:
     assert _first_numbers(section(page("REASONS.md"), "Of worker-supervisor")) == own
 
 
+def test_what_is_said_to_be_missing_is_missing() -> None:
+    options = {option for verb in VERBS for option in options_of(verb_parser(verb))}
+    claims = re.findall(r"^Not in this release: (.*?)(?:\n\n|\Z)", page("CLI.md"), re.MULTILINE | re.DOTALL)
+    assert len(claims) == 2
+    assert {word for claim in claims for word in re.findall(r"[a-z-]+", claim)} & (options | set(VERBS)) == set()
+
+
 def _first_numbers(text: str) -> set[int]:
     return {int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
 

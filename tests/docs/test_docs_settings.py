@@ -73,6 +73,6 @@ def test_the_example_loads_and_means_what_its_comments_say(tmp_path: Path) -> No
     assert list(settings.pools) == ["scripts", "untrusted"]
     scripts, untrusted = settings.pools["scripts"], settings.pools["untrusted"]
     assert scripts.queues and untrusted.queues and not set(scripts.queues) & set(untrusted.queues)
-    assert (untrusted.isolation, untrusted.network, untrusted.on_loss) == ("namespace", "never", "fail")
+    assert (untrusted.isolation_minimum, untrusted.network, untrusted.on_loss) == ("namespace", "never", "fail")
     assert untrusted.limits == untrusted.maxima, "no job gets more than it has by default"
     assert settings.kill_grace_s == 5 and scripts.limits.wall_s == 300 and scripts.maxima.wall_s == 7200

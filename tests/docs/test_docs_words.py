@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 
-from supervisor.core.names import CODES, EVIDENCE, REASONS, STATES
+from supervisor.core.names import CODES, EVIDENCE, ISOLATION, REASONS, STATES
 from supervisor.core.state import Cue
 from supervisor.wire.codec import OPS
 from supervisor.wire.lease import WorkerRequest
@@ -29,10 +30,22 @@ def test_there_is_no_section_for_an_operation_that_is_gone() -> None:
     assert described == set(OPS)
 
 
+def test_an_operation_that_is_said_to_be_missing_is_missing() -> None:
+    claims = re.findall(r"^Not in this release: (.*?)\n\n", page("PROTOCOL.md"), re.MULTILINE | re.DOTALL)
+    assert claims
+    assert {word for claim in claims for word in re.findall(r"\w+", claim)} & set(OPS) == set()
+
+
 @pytest.mark.parametrize(
     ("heading", "words"),
-    [("States", STATES), ("Reasons", REASONS), ("Evidence", EVIDENCE), ("Error codes", CODES)],
-    ids=["states", "reasons", "evidence", "codes"],
+    [
+        ("States", STATES),
+        ("Reasons", REASONS),
+        ("Evidence", EVIDENCE),
+        ("Isolation levels", ISOLATION),
+        ("Error codes", CODES),
+    ],
+    ids=["states", "reasons", "evidence", "isolation", "codes"],
 )
 def test_the_words_stand_in_their_table(heading: str, words: dict[str, object]) -> None:
     assert set(words) - first_cells(section(page("REASONS.md"), heading)) == set()

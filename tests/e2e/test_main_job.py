@@ -207,6 +207,30 @@ def test_more_files_by_their_place_beside_the_script(level_daemon: Daemon, scrip
     assert (done.returncode, done.stdout) == (0, b"11\n"), done.stderr.decode()
 
 
+def test_scripts_of_a_folder_need_no_executable_bit(level_daemon: Daemon, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "main.sh").write_text("#!/bin/bash\n[[ a == a ]] && echo bash")
+    (folder / "main.sh").chmod(0o600)
+    (folder / "tool").write_text("#!/bin/sh\necho tool")
+    (folder / "tool").chmod(0o600)
+    assert level_daemon.ctl("run", str(folder)).stdout == b"bash\n"
+    assert level_daemon.ctl("run", str(folder), "--main", "tool", "--runtime", "exec").stdout == b"tool\n"
+
+
+def test_a_main_that_is_a_link_out_of_the_folder_is_not_followed_by_the_daemon(
+    level_daemon: Daemon, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "main.sh").symlink_to("/etc/shadow")
+    before = pathlib.Path("/etc/shadow").stat().st_mode
+    done = level_daemon.ctl("run", str(folder))
+    assert done.returncode not in (0, 125)
+    assert b"root:" not in done.stdout + done.stderr
+    assert pathlib.Path("/etc/shadow").stat().st_mode == before
+
+
 def test_a_source_beyond_the_inline_size_goes_through_the_spool(level_daemon: Daemon, script) -> None:
     path = script("large.js", "//" + "x" * 1_500_000 + "\nconsole.log('large')")
     done = level_daemon.ctl("run", path)

@@ -72,7 +72,7 @@ def test_v8_is_told_of_a_memory_limit_that_the_job_chose() -> None:
 def test_a_shell_script_goes_to_sh_unless_its_first_line_says_otherwise() -> None:
     spec = JobSpec(main="a.sh")
     assert plan(spec, "shell", None).argv == ("/bin/sh", "/job/work/a.sh")
-    assert plan(spec, "shell", None, b"#!/bin/bash\n").argv == ("/job/work/a.sh",)
+    assert plan(spec, "shell", None, b"#!/bin/bash\n").argv == ("/bin/bash", "/job/work/a.sh")
 
 
 def test_the_environment_is_made_and_never_inherited() -> None:

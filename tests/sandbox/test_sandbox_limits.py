@@ -40,7 +40,7 @@ time.sleep(60)
 def test_pages_that_a_fork_shares_are_counted_once(bench: Bench) -> None:
     source = """
 import os, time
-hoard = bytearray(os.urandom(1 << 20) * 60)
+hoard = bytearray(os.urandom(1 << 20) * 120)
 children = []
 for _ in range(6):
     child = os.fork()
@@ -49,8 +49,9 @@ for _ in range(6):
     children.append(child)
 for child in children: os.waitpid(child, 0)
 """
-    result = bench.python(source, memory_bytes=150 * MIB)
+    result = bench.python(source, memory_bytes=256 * MIB)
     assert (result.code, result.ended.killed_for) == (0, None), result.ended
+    assert 120 * MIB < result.ended.peak_memory_bytes < 256 * MIB
 
 
 def test_files_in_memory_count_as_memory(private_bench: Bench) -> None:

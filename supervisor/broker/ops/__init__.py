@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from supervisor.broker.ops.artifact import artifact
+from supervisor.broker.ops.artifacts import artifacts
 from supervisor.broker.ops.attach import attach
 from supervisor.broker.ops.cancel import cancel
 from supervisor.broker.ops.describe import describe
+from supervisor.broker.ops.doctor import doctor
+from supervisor.broker.ops.explain import explain
 from supervisor.broker.ops.follow import follow
 from supervisor.broker.ops.health import health
 from supervisor.broker.ops.hello import hello
@@ -36,12 +40,16 @@ OPS: Final[dict[type, Callable[..., Awaitable[Any]]]] = {
     control.Submit: submit,
     control.Put: put,
     control.Show: show,
+    control.Explain: explain,
     control.List: list_,
     control.Logs: logs,
+    control.Artifacts: artifacts,
+    control.Artifact: artifact,
     control.Cancel: cancel,
     control.Retry: retry,
     control.Status: status,
     control.Health: health,
+    control.Doctor: doctor,
     control.Stop: stop,
 }
 STREAMS: Final[dict[type, Callable[..., Awaitable[int]]]] = {
@@ -55,4 +63,4 @@ WORKER_OPS: Final[dict[type, Callable[..., Awaitable[None]]]] = {
     lease.Release: release,
     lease.Report: report,
 }
-GROUP_OPS: Final = frozenset({*OPS, *STREAMS} - {control.Stop})
+GROUP_OPS: Final = frozenset({*OPS, *STREAMS} - {control.Stop, control.Doctor})

@@ -24,8 +24,11 @@ async def put(service: Service, _: Caller, request: Put) -> dict[str, Any]:
             {"maximum": largest},
         )
     spool = service.spool
-    if spool.size(request.sha256) is not None:
-        return {"offset": request.size, "complete": True}
+    known = spool.size(request.sha256)
+    if known is not None:
+        if known != request.size:
+            raise RequestError("bad_request", f"`size`: the content with that sha256 has {known} bytes")
+        return {"offset": known, "complete": True}
     expected = _append(service, request)
     if expected < request.size:
         return {"offset": expected, "complete": False}

@@ -12,11 +12,13 @@ import msgspec
 
 from supervisor.broker import admission
 from supervisor.broker.admission import Script
+from supervisor.broker.check import MAX_TEXT_BYTES, Checked, blocked
 from supervisor.broker.commit import wall_us
+from supervisor.broker.script_text import main_text
 from supervisor.broker.service import Caller, Service
 from supervisor.config import Pool
 from supervisor.core.errors import RequestError
-from supervisor.core.job import JobSpec
+from supervisor.core.job import Finding, JobSpec
 from supervisor.core.limits import LIMIT_NAMES, resolve
 from supervisor.core.retry import Backoff
 from supervisor.store import NewJob
@@ -25,11 +27,13 @@ from supervisor.wire.control import Submit
 
 
 async def submit(service: Service, caller: Caller, request: Submit) -> dict[str, Any]:
-    """The job's id, whether this request made it, and warnings."""
+    """The job's id, whether this request made it, warnings, and what the code check found."""
     if service.leases.desk.closed:
         raise RequestError("stopping", "the daemon is shutting down")
     script = admission.script_of(request, service.spool)
     pool, warnings = _pool_for(service, script.type, request.queue)
+    checked = await _check(service, script, pool)
+    warnings += [] if checked.note is None else [checked.note]
     new = NewJob(
         request_id=request.request_id,
         request_hash=_fingerprint(request),
@@ -41,14 +45,28 @@ async def submit(service: Service, caller: Caller, request: Submit) -> dict[str,
         due_us=admission.due_us(request, wall_us()),
         retries=pool.retries if request.retries is None else request.retries,
         on_loss=request.on_loss or pool.on_loss,
-        spec=_spec(service, request, script, pool),
+        spec=_spec(service, request, script, pool, checked.findings),
         inline=script.inline,
     )
     job, created = await service.committer.run(lambda tx: store_job(tx, new))
-    return {"job": job, "created": created, "warnings": warnings}
+    return {"job": job, "created": created, "warnings": warnings, "findings": checked.findings}
 
 
-def _spec(service: Service, request: Submit, script: Script, pool: Pool) -> JobSpec:
+async def _check(service: Service, script: Script, pool: Pool) -> Checked:
+    """What the code check says, if the pool wants to hear it; raises RequestError `blocked` where it decides."""
+    if pool.check == "off" or script.main is None or not service.checker.knows(script.type):
+        return Checked()
+    text = await main_text(script.main, script.contents, script.inline, service.spool, MAX_TEXT_BYTES)
+    if text is None:
+        checked = Checked(note=f"the code check did not find {script.main!r} in what was submitted")
+    else:
+        checked = service.checker.check(script.type, text)
+    if pool.check == "block" and (checked.findings or checked.note is not None):
+        raise blocked(script.name, pool.name, checked)
+    return checked
+
+
+def _spec(service: Service, request: Submit, script: Script, pool: Pool, findings: tuple[Finding, ...]) -> JobSpec:
     admission.check_words(request)
     admission.check_interpreter(service, script, pool)
     backoff = request.backoff or Backoff()
@@ -65,6 +83,7 @@ def _spec(service: Service, request: Submit, script: Script, pool: Pool) -> JobS
         network=admission.network_of(request, pool),
         isolation=admission.isolation_of(service, request, pool),
         merge=request.merge,
+        findings=findings,
         backoff=backoff,
     )
 

@@ -11,12 +11,13 @@ memory.*, pids.* and cpu.max only on a tree of plain files, because no machine w
 from __future__ import annotations
 
 import os
+import time
 
 from supervisor.sandbox.site import Order, Room, Site
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CPU_PERIOD_US = 100_000
-_ATTEMPTS = 20
+_ATTEMPTS, _PAUSE_S = 20, 0.005
 
 
 class Group:
@@ -86,7 +87,7 @@ def find(site: Site) -> None:
         return
     try:
         site.cgroup_fd = os.open(site.cgroup, _FOLDER)
-        _sweep(site)
+        sweep(site)
         trial = Group(site.cgroup_fd, f"{_prefix(site)}trial")
         trial.remove()
     except OSError as error:
@@ -96,6 +97,19 @@ def find(site: Site) -> None:
         site.cgroup_fd = -1
         return
     site.controllers = _read(site.cgroup_fd, "cgroup.subtree_control").decode().split()
+
+
+def sweep(site: Site) -> None:
+    """In the holder, while it has no keeper: kills and removes what has its slot's name."""
+    if site.cgroup_fd < 0:
+        return
+    for name in os.listdir(site.cgroup_fd):
+        if name.startswith(_prefix(site)):
+            _write(site.cgroup_fd, f"{name}/cgroup.kill", "1")
+            for _ in range(_ATTEMPTS):
+                if _remove(site.cgroup_fd, name):
+                    break
+                time.sleep(_PAUSE_S)
 
 
 def make(site: Site, room: Room) -> None:
@@ -143,16 +157,6 @@ def tell_in_reach(site: Site) -> dict[str, str]:
 
 def _prefix(site: Site) -> str:
     return f"{os.path.basename(site.folder)}."
-
-
-def _sweep(site: Site) -> None:
-    for name in os.listdir(site.cgroup_fd):
-        if name.startswith(_prefix(site)):
-            _write(site.cgroup_fd, f"{name}/cgroup.kill", "1")
-            for _ in range(_ATTEMPTS):
-                if _remove(site.cgroup_fd, name):
-                    break
-                os.sched_yield()
 
 
 def _remove(base_fd: int, name: str) -> bool:

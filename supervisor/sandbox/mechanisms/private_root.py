@@ -20,6 +20,7 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1",
                  "stderr": "/proc/self/fd/2"}  # fmt: skip
 _FRESH = ("/tmp", "/dev/shm", "/job")  # noqa: S108 - inside the private root
+_LINK_TO_TMP = "/var/tmp/"  # noqa: S108 - inside the private root
 _SLOT, _BINDS, _SPARE = "/.slot", "/.binds", "/run"
 _ROOT = "root"
 
@@ -107,6 +108,8 @@ def _show_devices(root: str) -> None:
 
 def _show_bind(site: Site, root: str, source: str, target: str, writable: bool) -> None:
     is_folder = os.path.isdir(source)
+    if target.startswith(_LINK_TO_TMP):  # an absolute link: before the root is entered it leads to the host's
+        target = target.removeprefix("/var")
     if any(target.startswith(place + "/") for place in _FRESH):
         stash = f"{_BINDS}/{len(site.late_binds)}"
         site.late_binds.append((stash, target, is_folder))

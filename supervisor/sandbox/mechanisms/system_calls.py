@@ -54,7 +54,7 @@ def tell_alone(site: Site) -> dict[str, str]:
         return {
             "system_calls": "seccomp: deny-list of system calls",
             "unix_sockets": "seccomp: no socket can be made that connects to one (socketpair works)",
-            "udp": "seccomp: no internet socket (unless network is allowed)",
+            "network": "seccomp: no internet socket, so not even a loopback (unless network is allowed)",
             "ipc": "seccomp: no System V or POSIX message queue, semaphore or shared memory of the kernel's",
         }
     return tell(site)

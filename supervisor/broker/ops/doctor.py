@@ -1,0 +1,51 @@
+"""doctor: the checks of a daemon that runs. What workers proved at their start, and a look at storage and machine.
+
+No sandbox is tried here: only a worker starts holders. The looking blocks, and has a thread for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from supervisor.broker.leases import Seat
+from supervisor.broker.service import Caller, Service
+from supervisor.doctor.check import Check
+from supervisor.doctor.equipment import Proof, equipment_checks
+from supervisor.doctor.look import instance_of, storage_checks
+from supervisor.doctor.machine import leftovers_check, machine_checks
+from supervisor.doctor.workers import worker_checks
+from supervisor.wire.control import Doctor
+
+
+async def doctor(service: Service, _: Caller, __: Doctor) -> dict[str, Any]:
+    """Every check, in the order in which they are read best."""
+    seats = service.leases.seats()
+    checks = [
+        *worker_checks(service.fleet.members, seats),
+        *equipment_checks([_proof(seats[name]) for name in sorted(seats)]),
+        *await asyncio.to_thread(_look, service, os.getppid()),
+    ]
+    return {"checks": checks}
+
+
+def _look(service: Service, arbiter: int) -> list[Check]:
+    return [
+        *storage_checks(service.paths, service.settings.socket_group),
+        *machine_checks(service.settings.pools.values()),
+        leftovers_check(instance_of(service.paths), arbiter),
+    ]
+
+
+def _proof(seat: Seat) -> Proof:
+    said = seat.attach
+    return Proof(
+        pool=said.pool,
+        level=said.isolation,
+        notes=said.isolation_notes,
+        remedies=said.isolation_remedies,
+        enforced={said.isolation: said.enforced} if said.isolation else {},
+        interpreters=said.interpreters,
+        missing=said.missing,
+    )

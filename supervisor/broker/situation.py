@@ -1,0 +1,57 @@
+"""What is known of a job when it is to be explained. Values only; they are gathered by the operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from supervisor.config import Pool
+from supervisor.store import Standing
+from supervisor.wire.lease import Attach
+from supervisor.wire.tree import Member
+
+MOST_COUNTED: Final = 1000
+"""More jobs than that are `more than 1000`."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """An attached worker: what it said of itself, and the job it has."""
+
+    attach: Attach
+    job: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """Everything that is known. `view` is the job's JSON, `workers` the attached ones by name.
+
+    `before` counts the jobs that are before it in its queue, `elsewhere` those in other queues of the same workers;
+    both stop at MOST_COUNTED + 1. `closing`: the daemon is shutting down.
+    """
+
+    view: dict[str, Any]
+    standing: Standing
+    pools: tuple[Pool, ...]
+    members: tuple[Member, ...] = ()
+    workers: Mapping[str, Worker]
+    before: int = 0
+    elsewhere: int = 0
+    closing: bool = False
+    now_us: int
+
+    @property
+    def takers(self) -> tuple[Pool, ...]:
+        """The pools that take the job."""
+        return pools_taking(self.pools, self.view["type"], self.view["queue"])
+
+    @property
+    def pool(self) -> Pool | None:
+        """The pool whose maxima hold for it."""
+        return next(iter(self.takers or self.pools), None)
+
+
+def pools_taking(pools: tuple[Pool, ...], job_type: str, queue: str) -> tuple[Pool, ...]:
+    """Those that take jobs of this type from this queue."""
+    return tuple(pool for pool in pools if job_type in pool.types and (not pool.queues or queue in pool.queues))
