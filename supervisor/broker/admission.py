@@ -8,13 +8,10 @@ from typing import Final
 
 import msgspec
 
-from supervisor.broker.service import Service
-from supervisor.config import Pool
 from supervisor.core.errors import RequestError
 from supervisor.core.job import INLINE_BYTES, MAX_ARGS_ENV_BYTES, Content
-from supervisor.core.names import ISOLATION
 from supervisor.core.retry import Backoff
-from supervisor.runtime.classify import SCRIPT_TYPES, STRIPS_TYPES_FROM, is_typescript, script_type
+from supervisor.runtime.classify import SCRIPT_TYPES, script_type
 from supervisor.spool import Spool
 from supervisor.wire.control import Submit
 
@@ -87,71 +84,6 @@ def check_backoff(backoff: Backoff) -> None:
     """The numbers of a backoff must be able to make a delay."""
     if not (0 <= backoff.base_s <= 1e9 and 1 <= backoff.factor <= 1000 and 0 <= backoff.cap_s <= 1e9):
         raise _bad("`backoff`: base_s and cap_s are 0 … 1e9 seconds, factor is 1 … 1000")
-
-
-def check_interpreter(service: Service, script: Script, pool: Pool) -> None:
-    """What the workers of the pool already know to be missing is refused now, not when it runs."""
-    for seat in service.leases.seats().values():
-        if seat.attach.pool != pool.name:
-            continue
-        if script.type in seat.attach.missing:
-            raise RequestError("unsupported", seat.attach.missing[script.type], {"type": script.type})
-        if script.type == "node" and script.main is not None and is_typescript(script.main):
-            _check_typescript(seat.attach.interpreters.get("node", ""))
-
-
-def _check_typescript(node: str) -> None:
-    version = node.partition(" ")[0]
-    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    if numbers and numbers < STRIPS_TYPES_FROM:
-        needed = ".".join(str(part) for part in STRIPS_TYPES_FROM)
-        raise RequestError("unsupported", f"Node {version} cannot run TypeScript: it takes Node {needed} or newer")
-
-
-def network_of(request: Submit, pool: Pool) -> bool:
-    """Whether the job has the host's network; refuses what the pool does not allow."""
-    if request.network and pool.network == "never":
-        raise RequestError(
-            "not_allowed", f"pool {pool.name} gives no job the network (setting pools.{pool.name}.network)"
-        )
-    return pool.network == "always" if request.network is None else request.network
-
-
-def isolation_of(service: Service, request: Submit, pool: Pool) -> str:
-    """The level the job asks for, if the pool allows it and the machine has it."""
-    asked = request.isolation or pool.isolation
-    if asked not in ("auto", *ISOLATION):
-        raise _bad(f"`isolation`: there is no level {asked!r}; there are auto, {', '.join(ISOLATION)}")
-    _check_level(service, asked, pool)
-    if asked == pool.isolation:
-        return asked
-    if pool.isolation != "auto":
-        raise RequestError(
-            "not_allowed",
-            f"pool {pool.name} runs every job at {pool.isolation} (setting pools.{pool.name}.isolation)",
-        )
-    return asked
-
-
-def _check_level(service: Service, asked: str, pool: Pool) -> None:
-    strength = list(ISOLATION)
-    if asked != "auto" and strength.index(asked) > strength.index(pool.isolation_minimum):
-        raise RequestError(
-            "not_allowed",
-            f"pool {pool.name} runs no job below {pool.isolation_minimum} "
-            f"(setting pools.{pool.name}.isolation_minimum)",
-        )
-    for seat in service.leases.seats().values():
-        notes = seat.attach.isolation_notes
-        if seat.attach.pool != pool.name:
-            continue
-        if asked in notes:
-            raise RequestError("unsupported", f"isolation {asked} cannot be had here: {notes[asked]}")
-        if not seat.attach.isolation:
-            why = "; ".join(f"{level}: {note}" for level, note in notes.items())
-            raise RequestError(
-                "unsupported", f"pool {pool.name} demands {pool.isolation_minimum}, which cannot be had here: {why}"
-            )
 
 
 def due_us(request: Submit, now_us: int) -> int | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from supervisor.config import Flags, Settings, load
-from supervisor.config.checks import BUILT_IN
+from supervisor.config.checks import BUILT_IN, read_checks
 from supervisor.core.errors import SettingsError
 
 RULE = '[[checks]]\nruntime = "node"\nrule = "{}"\npattern = \'{}\'\nmessage = "no"\n'
@@ -68,3 +69,9 @@ def test_a_mistake_is_named(tmp_path: Path, toml: str, words: list[str]) -> None
 def test_rules_are_set_in_the_file_alone(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"--set checks=x: checks are set in the settings file alone"):
         given(tmp_path, "", "checks=x")
+
+
+def test_the_page_shows_the_built_in_rules_as_they_are(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "CODE_CHECK.md").read_text()
+    shown = page.partition("## The built-in rules")[2].partition("```toml\n")[2].partition("```\n")[0]
+    assert read_checks(tomllib.loads(shown)["checks"], "the page") == BUILT_IN

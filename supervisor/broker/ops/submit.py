@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from supervisor.broker import admission
+from supervisor.broker import admission, allowance
 from supervisor.broker.admission import Script
 from supervisor.broker.check import MAX_TEXT_BYTES, Checked, blocked
 from supervisor.broker.commit import wall_us
@@ -68,7 +68,8 @@ async def _check(service: Service, script: Script, pool: Pool) -> Checked:
 
 def _spec(service: Service, request: Submit, script: Script, pool: Pool, findings: tuple[Finding, ...]) -> JobSpec:
     admission.check_words(request)
-    admission.check_interpreter(service, script, pool)
+    allowance.check_interpreter(service, script, pool)
+    allowance.check_enforceable(service, request, pool)
     backoff = request.backoff or Backoff()
     admission.check_backoff(backoff)
     return JobSpec(
@@ -80,8 +81,8 @@ def _spec(service: Service, request: Submit, script: Script, pool: Pool, finding
         params=request.params,
         limits=resolve(request.limits, pool.limits, pool.maxima, script.type),
         asked=tuple(name for name in LIMIT_NAMES if getattr(request.limits, name) is not msgspec.UNSET),
-        network=admission.network_of(request, pool),
-        isolation=admission.isolation_of(service, request, pool),
+        network=allowance.network_of(request, pool),
+        isolation=allowance.isolation_of(service, request, pool),
         merge=request.merge,
         findings=findings,
         backoff=backoff,

@@ -1,0 +1,117 @@
+"""What a pool and this machine allow a job: interpreter, network, isolation, limits. Each check raises RequestError.
+
+What is known to be impossible is refused at submit, with the setting or option that changes it, never degraded in
+silence. What no worker has reported yet is let through: it is decided when the job runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from supervisor.broker.admission import Script
+from supervisor.broker.service import Service
+from supervisor.config import Pool
+from supervisor.core.errors import RequestError
+from supervisor.core.limits import OPTION_OF
+from supervisor.core.names import ISOLATION
+from supervisor.runtime.classify import STRIPS_TYPES_FROM, is_typescript
+from supervisor.wire.control import Submit
+from supervisor.wire.lease import Attach
+
+NOT_ENFORCED: Final = "not enforced"
+ASPECT_OF: Final = {
+    "cpu_s": "cpu",
+    "memory_bytes": "memory",
+    "processes": "processes",
+    "disk_bytes": "disk",
+}
+"""What the sandbox calls that which a limit limits."""
+
+
+def workers_of(service: Service, pool: Pool) -> Iterator[Attach]:
+    """What the attached workers of a pool said of themselves."""
+    return (seat.attach for seat in service.leases.seats().values() if seat.attach.pool == pool.name)
+
+
+def check_enforceable(service: Service, request: Submit, pool: Pool) -> None:
+    """A limit, or an absent network, that was asked for and cannot be enforced is refused."""
+    for worker in workers_of(service, pool):
+        if request.isolation not in (None, "auto", worker.isolation):
+            continue
+        for name, aspect in ASPECT_OF.items():
+            if getattr(request.limits, name) not in (msgspec.UNSET, None):
+                _check_aspect(worker, aspect, f"limits.{name} ({OPTION_OF[name]})")
+        if request.network is False:
+            _check_aspect(worker, "network", "network=false (--no-network)")
+
+
+def _check_aspect(worker: Attach, aspect: str, what: str) -> None:
+    how = worker.enforced.get(aspect, "")
+    if how.startswith(NOT_ENFORCED):
+        raise RequestError("unsupported", f"{what} was asked for, and at isolation {worker.isolation} is {how}")
+
+
+def check_interpreter(service: Service, script: Script, pool: Pool) -> None:
+    """What the workers of the pool already know to be missing is refused now, not when it runs."""
+    for worker in workers_of(service, pool):
+        if script.type in worker.missing:
+            raise RequestError("unsupported", worker.missing[script.type], {"type": script.type})
+        if script.type == "node" and script.main is not None and is_typescript(script.main):
+            _check_typescript(worker.interpreters.get("node", ""))
+
+
+def _check_typescript(node: str) -> None:
+    version = node.partition(" ")[0]
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    if numbers and numbers < STRIPS_TYPES_FROM:
+        needed = ".".join(str(part) for part in STRIPS_TYPES_FROM)
+        raise RequestError("unsupported", f"Node {version} cannot run TypeScript: it takes Node {needed} or newer")
+
+
+def network_of(request: Submit, pool: Pool) -> bool:
+    """Whether the job has the host's network; refuses what the pool does not allow."""
+    if request.network and pool.network == "never":
+        raise RequestError(
+            "not_allowed", f"pool {pool.name} gives no job the network (setting pools.{pool.name}.network)"
+        )
+    return pool.network == "always" if request.network is None else request.network
+
+
+def isolation_of(service: Service, request: Submit, pool: Pool) -> str:
+    """The level the job asks for, if the pool allows it and the machine has it."""
+    asked = request.isolation or pool.isolation
+    if asked not in ("auto", *ISOLATION):
+        raise RequestError(
+            "bad_request", f"`isolation`: there is no level {asked!r}; there are auto, {', '.join(ISOLATION)}"
+        )
+    _check_level(service, asked, pool)
+    if asked == pool.isolation:
+        return asked
+    if pool.isolation != "auto":
+        raise RequestError(
+            "not_allowed",
+            f"pool {pool.name} runs every job at {pool.isolation} (setting pools.{pool.name}.isolation)",
+        )
+    return asked
+
+
+def _check_level(service: Service, asked: str, pool: Pool) -> None:
+    strength = list(ISOLATION)
+    if asked != "auto" and strength.index(asked) > strength.index(pool.isolation_minimum):
+        raise RequestError(
+            "not_allowed",
+            f"pool {pool.name} runs no job below {pool.isolation_minimum} "
+            f"(setting pools.{pool.name}.isolation_minimum)",
+        )
+    for worker in workers_of(service, pool):
+        notes = worker.isolation_notes
+        if asked in notes:
+            raise RequestError("unsupported", f"isolation {asked} cannot be had here: {notes[asked]}")
+        if not worker.isolation:
+            why = "; ".join(f"{level}: {note}" for level, note in notes.items())
+            raise RequestError(
+                "unsupported", f"pool {pool.name} demands {pool.isolation_minimum}, which cannot be had here: {why}"
+            )
