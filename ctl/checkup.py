@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OFFLINE_S = 120.0
 HELD = 3
 START = "start one with `worker-supervisor`, or name its socket with --socket PATH or WORKER_SOCKET"
+_PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from supervisor.cli import main; sys.exit(main())"
 LOG = "the daemon's log says more"
 
 
@@ -99,16 +100,14 @@ def _supervisor_doctor(socket: str | None) -> tuple[int, list[Check] | None, str
 
     import supervisor
 
-    # The daemon's code is the one beside this command, wherever we are called.
+    # The daemon's code is the one beside this command, never what lies in the folder that we are called in.
     home = os.path.dirname(os.path.dirname(os.path.abspath(supervisor.__file__)))
-    path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     where = ["--socket", os.path.abspath(socket)] if socket else []
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "supervisor", "doctor", "--json", *where],
+            [sys.executable, "-P", "-c", _PROGRAM, home, "doctor", "--json", *where],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, "PYTHONPATH": path},
             timeout=OFFLINE_S,
             check=False,
         )

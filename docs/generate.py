@@ -26,6 +26,7 @@ from supervisor.config import describe_settings
 from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL
 from supervisor.core import errors, job, limits, names, outcome, retry, state
 from supervisor.wire import codec, control, frame, lease
+from tests.sandbox import escapes
 
 DOCS: Final = Path(__file__).resolve().parent
 PART: Final = re.compile(r"(<!-- generated: ([^>]*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -304,6 +305,20 @@ def _help(verb: str, __: dict[str, str]) -> list[str]:
     return ["```text", *text.rstrip().splitlines(), "```"]
 
 
+# Escapes
+
+
+def _escapes(daemon: str, __: dict[str, str]) -> list[str]:
+    """What is expected of each attempt; `tests/sandbox/test_sandbox_escapes.py` tries each and compares."""
+    columns = escapes.columns_of(names.ISOLATION, root=daemon == "root")
+    heads = [column.partition("/")[0] for column in columns]
+    rows = [
+        (attempt.what, *("**possible**" if attempt.expected(column) else "refused" for column in columns))
+        for attempt in escapes.ATTEMPTS
+    ]
+    return _table(("attempt of a job", *heads), rows)
+
+
 GENERATORS: Final[dict[str, Callable[[str, dict[str, str]], list[str]]]] = {
     "op": _op,
     "struct": _struct,
@@ -317,6 +332,7 @@ GENERATORS: Final[dict[str, Callable[[str, dict[str, str]], list[str]]]] = {
     "exits": _exits,
     "settings": _settings,
     "help": _help,
+    "escapes": _escapes,
 }
 
 if __name__ == "__main__":

@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command; serves until stopped unless asked for less."""
     if (complaint := _wrong_package()) is not None:
         return _complain(complaint, _USAGE_ERROR)
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.json and arguments.command != "doctor":
+        parser.error("--json goes with doctor")
     from supervisor.core.errors import SupervisorError
 
     try:

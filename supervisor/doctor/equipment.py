@@ -9,12 +9,12 @@ from supervisor.core.names import ISOLATION
 from supervisor.doctor.check import Check, fail, ok, skipped, warn
 
 NOT_ENFORCED: Final = "not enforced"
-_OWN_CHECK: Final = frozenset({"cgroup"})
 
 
 class Proof(NamedTuple):
     """What one worker, or a probe in its place, found: `level` in force ("" if none), `notes` and `remedies` of the
     levels that failed, how each aspect is held at each proven level, interpreters by type, and what is missing.
+    `how` says what proved a level.
     """
 
     pool: str
@@ -24,6 +24,7 @@ class Proof(NamedTuple):
     enforced: Mapping[str, Mapping[str, str]]
     interpreters: Mapping[str, str]
     missing: Mapping[str, str]
+    how: str
 
 
 def equipment_checks(proofs: Sequence[Proof]) -> list[Check]:
@@ -35,7 +36,7 @@ def equipment_checks(proofs: Sequence[Proof]) -> list[Check]:
     for level in ISOLATION:
         held = next((p.enforced[level] for p in proofs if p.level == level and level in p.enforced), None)
         if held is not None:
-            checks += [_aspect_check(level, aspect, how) for aspect, how in held.items() if aspect not in _OWN_CHECK]
+            checks += [_aspect_check(level, aspect, how) for aspect, how in held.items()]
     kinds = _unique(kind for proof in proofs for kind in (*proof.interpreters, *proof.missing))
     return [*checks, *(_interpreter_check(kind, proofs) for kind in sorted(kinds))]
 
@@ -51,9 +52,9 @@ def _level_check(level: str, proofs: Sequence[Proof]) -> Check:
     if refused:
         return warn(name, f"not available: {refused[0].notes[level]}", refused[0].remedies.get(level, ""))
     if users:
-        return ok(name, f"the level of pool {', '.join(users)}: a job was really run in it")
+        return ok(name, f"the level of pool {', '.join(users)}: {proofs[0].how}")
     if any(level in proof.enforced for proof in proofs):
-        return ok(name, "available: a job was really run in it")
+        return ok(name, f"available: {proofs[0].how}")
     pools = ", ".join(f"{proof.level or 'none'} in pool {proof.pool}" for proof in _first_of_pools(proofs))
     return skipped(name, f"not tried: {pools} is in force")
 

@@ -17,6 +17,7 @@ from supervisor.doctor.check import Check, ok, skipped, warn
 LEAST_OPEN_FILES: Final = 1024
 """Connections of clients, outputs that are followed, sockets of workers."""
 OWN_PROCESSES: Final = 16
+LEAF: Final = "daemon"
 CONTROLLERS: Final = ("memory", "pids", "cpu")
 _CGROUP_REMEDY: Final = (
     "optional: exact limits and accounts. With systemd, Delegate=yes in the daemon's unit, or "
@@ -90,6 +91,9 @@ def _cgroup() -> tuple[str | None, bool, tuple[str, ...]]:
         if own is None or mount is None:
             return None, False, ()
         folder = mount + own.rstrip("/")
+        # A group with processes of its own can give nothing to groups below it: the daemon then lives in a leaf.
+        if os.path.basename(folder) == LEAF and _is_marked(os.path.dirname(folder)):
+            folder = os.path.dirname(folder)
         with open(f"{folder}/cgroup.controllers", encoding="ascii") as file:
             controllers = tuple(file.read().split())
     except OSError:

@@ -72,6 +72,7 @@ def _proof(pool: Pool, found: _Found, verdicts: dict[str, Verdict]) -> Proof:
         enforced={level: verdict.enforced for level, verdict in verdicts.items() if verdict.ok},
         interpreters={kind: f"{one.version} {one.path}" for kind, one in found.there.items()},
         missing=found.missing,
+        how="/bin/true was run in it",
     )
 
 

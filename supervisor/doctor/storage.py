@@ -160,7 +160,7 @@ def _links_check(path: str, links: int) -> Check:
         )  # fmt: skip
     return fail(
         "database_links", f"{path} has {links} hard links: opened by another name, its log would be lost",
-        f"find the other name and remove it: find -samefile {path}",
+        f"find the other name and remove it: find / -xdev -samefile {path}",
     )  # fmt: skip
 
 

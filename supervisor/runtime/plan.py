@@ -146,6 +146,4 @@ def _data_bytes(memory_bytes: int, interpreter: Interpreter | None) -> int | Non
 def _file_size_bytes(spec: JobSpec) -> int | None:
     """FSIZE also holds for the output files: below their cap, Node would lose output silently and exit 0."""
     limit, output = spec.limits.file_size_bytes, spec.limits.output_bytes
-    if limit is None:
-        return None if output is None else max(output + MIB, 256 * MIB)
-    return max(limit, (output or 0) + MIB)
+    return None if limit is None else max(limit, (output or 0) + MIB)

@@ -71,3 +71,9 @@ def test_the_help_lists_the_exit_codes() -> None:
     assert done.returncode == 0
     for word in ("--state-dir", "--set KEY=VALUE", "check-config", "75 storage error", "78 newer or broken database"):
         assert word in done.stdout
+
+
+def test_json_goes_with_doctor_alone(tmp_path: Path) -> None:
+    done = called("--json", "--state-dir", str(tmp_path / "state"))
+    assert done.returncode == 2 and "--json goes with doctor" in done.stderr
+    assert not (tmp_path / "state").exists()

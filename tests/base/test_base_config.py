@@ -282,4 +282,4 @@ def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> Non
         *settings.pools["scripts"].__struct_fields__,
     ):
         plain = field.removesuffix("_s").removesuffix("_bytes")
-        assert plain in described | {"log", "pools", "checks", "name", "limits", "maxima"}
+        assert {field, plain} & (described | {"log", "pools", "checks", "name", "limits", "maxima"}), field

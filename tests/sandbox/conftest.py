@@ -1,16 +1,16 @@
-"""Each test runs once a level. No process and no file is left behind, which every fixture checks at its end."""
+"""Each test runs once a level that this machine has. No process and no file is left behind, which every fixture checks at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from sandbox_bench import Bench
+from sandbox_bench import HERE, Bench
 
-from supervisor.sandbox import LEVELS, syscalls
+from supervisor.sandbox import syscalls
 
 
-@pytest.fixture(params=list(LEVELS))
+@pytest.fixture(params=HERE)
 def level(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -25,6 +25,8 @@ def bench(level: str) -> Iterator[Bench]:
 @pytest.fixture
 def private_bench() -> Iterator[Bench]:
     """A level where jobs live in a world of their own."""
+    if "namespace" not in HERE:
+        pytest.skip("this machine has no such level")
     bench = Bench("namespace")
     assert bench.private
     yield bench

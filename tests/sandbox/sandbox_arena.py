@@ -11,9 +11,9 @@ import tempfile
 import uuid
 
 from escapes import Attempt, Row, columns_of, program_of
-from sandbox_bench import PYTHON, ROOT, SLOT_UID, Bench, Job
+from sandbox_bench import HERE, PYTHON, ROOT, SLOT_UID, Bench, Job
 
-from supervisor.sandbox import LEVELS, SlotClass, Started
+from supervisor.sandbox import SlotClass, Started
 from supervisor.sandbox.mechanisms import denied_calls, landlock, system_calls
 
 OTHER_SLOT_UID = SLOT_UID + 1
@@ -45,7 +45,7 @@ class Arena:
     """A stand-in for the daemon: non-dumpable, with a 0700 folder, sockets, shared memory; and a job next door."""
 
     def __init__(self) -> None:
-        self.columns = columns_of(LEVELS, root=ROOT)
+        self.columns = columns_of(HERE, root=ROOT)
         self._benches: dict[str, Bench] = {}
         self._root = tempfile.mkdtemp(prefix="sandbox-arena-")
         os.chmod(self._root, 0o755)

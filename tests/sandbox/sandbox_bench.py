@@ -24,6 +24,7 @@ from supervisor.sandbox import (
     Slot,
     SlotClass,
     Started,
+    probe_levels,
 )
 
 NODE = "/usr/bin/node"
@@ -32,6 +33,8 @@ SLOT_UID = 70001
 ROOT = os.geteuid() == 0
 JOB_UID = SLOT_UID if ROOT else os.geteuid()
 PATIENCE_S = 20.0
+VERDICTS = probe_levels(slot_uid=SLOT_UID if ROOT else None)
+HERE = [level for level, verdict in VERDICTS.items() if verdict.ok]
 
 
 def nodes() -> list[str]:

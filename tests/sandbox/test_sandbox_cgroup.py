@@ -97,9 +97,11 @@ def test_a_kill_by_the_kernel_for_memory_is_a_memory_limit(tree: Bench) -> None:
     assert (ended.status, ended.killed_for, ended.peak_memory_bytes) == (9, "memory", 199 * MIB)
 
 
-def test_a_kill_by_anybody_else_is_none(tree: Bench) -> None:
+@pytest.mark.parametrize("events", ["oom 0\noom_kill 0\n", "oom 0\noom_kill 3\n", "nonsense"])
+def test_a_kill_by_anybody_else_is_none(tree: Bench, events: str) -> None:
+    """By a person, by a machine that ran out of memory itself, by a kernel that counts otherwise."""
     with sleeper(tree, memory_bytes=200 * MIB) as job:
-        group_of(tree).joinpath("memory.events").write_text("oom 0\noom_kill 0\n")
+        group_of(tree).joinpath("memory.events").write_text(events)
         kill_from_outside(tree)
         assert job.finish().ended.killed_for is None
     with sleeper(tree, memory_bytes=200 * MIB) as job:
@@ -110,7 +112,7 @@ def test_a_kill_by_anybody_else_is_none(tree: Bench) -> None:
 def test_an_exit_of_its_own_stands_although_a_child_was_killed_for_memory(tree: Bench) -> None:
     with tree.open_job(["/bin/sh", "-c", "echo up; while [ ! -e go ]; do sleep 0.01; done; exit 5"]) as job:
         job.until_output("up")
-        group_of(tree).joinpath("memory.events").write_text("oom_kill 1\n")
+        group_of(tree).joinpath("memory.events").write_text("oom 1\noom_kill 1\n")
         os.close(os.open("go", os.O_CREAT | os.O_WRONLY, dir_fd=job.work_fd))
         result = job.finish()
     assert (result.code, result.ended.killed_for) == (5, None)

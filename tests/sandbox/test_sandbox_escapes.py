@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 from escapes import ATTEMPTS, Attempt, Row, columns_of, escape_table, printed
 from sandbox_arena import Arena, promised
-from sandbox_bench import ROOT
+from sandbox_bench import HERE, ROOT
 
-from supervisor.sandbox import LEVELS
-
-COLUMNS = columns_of(LEVELS, root=ROOT)
+COLUMNS = columns_of(HERE, root=ROOT)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ import socket
 import tempfile
 
 import pytest
-from sandbox_bench import JOB_UID, ROOT, SLOT_UID, Bench, wait_until
+from sandbox_bench import HERE, JOB_UID, ROOT, SLOT_UID, Bench, wait_until
 
 from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass
+
+needs_private_root = pytest.mark.skipif("namespace" not in HERE, reason="this machine has no such level")
 
 STATUS = ["/usr/bin/grep", "-E", "^(NoNewPrivs|Cap|Sig(Blk|Ign))", "/proc/self/status"]
 
@@ -177,6 +179,7 @@ def test_a_user_namespace_gives_nothing_to_an_ordinary_users_job(private_bench: 
     assert private_bench.shell("mount -t tmpfs x /tmp").code != 0
 
 
+@needs_private_root
 def test_binds_show_host_paths_read_only_or_writable() -> None:
     with tempfile.TemporaryDirectory() as host:
         os.chmod(host, 0o777)
@@ -205,6 +208,7 @@ def test_binds_show_host_paths_read_only_or_writable() -> None:
             bench.close()
 
 
+@needs_private_root
 def test_a_bind_that_would_show_the_daemons_state_is_refused() -> None:
     with tempfile.TemporaryDirectory() as state:
         os.mkdir(f"{state}/work")
@@ -255,6 +259,7 @@ def test_the_keeper_is_weak_and_deaf_and_cannot_be_looked_into(bench: Bench) -> 
         job.finish()
 
 
+@needs_private_root
 def test_a_bind_below_var_tmp_is_seen_there_and_leaves_nothing_on_the_host() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as host:
         os.chmod(host, 0o755)

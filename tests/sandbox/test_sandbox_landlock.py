@@ -36,7 +36,7 @@ def outcome_in_child(version: int, work: Path, outside: Path, monkeypatch: pytes
         done = []
         for name, attempt in {
             "write": lambda: (work / "new").write_text("x"),
-            "read": lambda: outside.read_text(),
+            "read": outside.read_text,
             "overwrite": lambda: outside.write_text("x"),
             "truncate": lambda: os.truncate(outside, 0),
             "system": lambda: os.listdir("/usr"),
@@ -108,11 +108,11 @@ def test_binds_become_grants_and_links(level: str) -> None:
         bench = Bench(level, binds=binds)
         try:
             result = bench.shell(
-                f"ls work/node_modules {host}/modules; touch work/own {host}/shared/new; touch {host}/modules/no; "
+                f"ls work/node_modules; ls {host}/modules; touch work/own {host}/shared/new; touch {host}/modules/no; "
                 f"cat {host}/hidden"
             )
             granted = "not" not in bench.holder.enforced["files"].partition(" ")[0]
-            assert result.out.split()[:4] == ["work/node_modules:", "left", f"{host}/modules:", "left"], result
+            assert result.out.split()[:2] == ["left", "left"], result
             assert os.path.exists(f"{host}/shared/new")
             assert ("denied" in result.err.partition("hidden")[2]) == granted, result
             assert not granted or not os.path.exists(f"{host}/modules/no")

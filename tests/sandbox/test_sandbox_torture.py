@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from sandbox_bench import NODE, PYTHON, SLOT_UID, Bench, Job, bind_of, jobs_of, nodes, wait_until
-
-from supervisor.sandbox import LEVELS
+from sandbox_bench import HERE, NODE, PYTHON, SLOT_UID, Bench, Job, bind_of, jobs_of, nodes, wait_until
 
 MIB = 1 << 20
 OUTPUT_CAP = {"FSIZE": (4 * MIB, 4 * MIB)}
@@ -71,7 +69,7 @@ JOBS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[(level, node) for level in LEVELS for node in nodes()], ids=str)
+@pytest.fixture(scope="module", params=[(level, node) for level in HERE for node in nodes()], ids=str)
 def equipped(request: pytest.FixtureRequest) -> Iterator[tuple[Bench, str]]:
     level, node = request.param
     bench = Bench(level, binds=bind_of(node))

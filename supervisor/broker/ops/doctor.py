@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
+from typing import Any, Final
 
 from supervisor.broker.leases import Seat
 from supervisor.broker.service import Caller, Service
@@ -18,6 +18,9 @@ from supervisor.doctor.machine import leftovers_check, machine_checks
 from supervisor.doctor.workers import worker_checks
 from supervisor.wire.control import Doctor
 
+ONE_AT_A_TIME: Final = asyncio.Lock()
+"""Impatient callers must not take all the threads that others need."""
+
 
 async def doctor(service: Service, _: Caller, __: Doctor) -> dict[str, Any]:
     """Every check, in the order in which they are read best."""
@@ -25,9 +28,10 @@ async def doctor(service: Service, _: Caller, __: Doctor) -> dict[str, Any]:
     checks = [
         *worker_checks(service.fleet.members, seats),
         *equipment_checks([_proof(seats[name]) for name in sorted(seats)]),
-        *await asyncio.to_thread(_look, service, os.getppid()),
     ]
-    return {"checks": checks}
+    async with ONE_AT_A_TIME:
+        seen = await asyncio.to_thread(_look, service, os.getppid())
+    return {"checks": [*checks, *seen]}
 
 
 def _look(service: Service, arbiter: int) -> list[Check]:
@@ -48,4 +52,5 @@ def _proof(seat: Seat) -> Proof:
         enforced={said.isolation: said.enforced} if said.isolation else {},
         interpreters=said.interpreters,
         missing=said.missing,
+        how="each worker set one up at its start",
     )

@@ -56,7 +56,9 @@ class Group:
         return int(content) if content.isdigit() else 0
 
     def out_of_memory(self) -> bool:
-        return self._value("memory.events", b"oom_kill") > 0
+        """Killed for its own limit. A machine without memory, or a group above at its limit, kills here as well, but
+        then nothing is counted as oom of this group."""
+        return self._value("memory.events", b"oom") > 0 and self._value("memory.events", b"oom_kill") > 0
 
     def pids_refused(self) -> bool:
         return self._value("pids.events", b"max") > 0

@@ -89,7 +89,7 @@ def make_rules(site: Site, room: Room) -> None:
     for place in _DEVICES:
         _grant_path(ruleset, place, _DEVICE & known)
     for source, _target, writable in site.binds:
-        _grant_path(ruleset, source, (_WORK if writable else _READ) & known)
+        _grant_path(ruleset, source, (_WORK if writable else _READ) & known, needed=True)
     _grant(ruleset, room.work_fd, _WORK & known)
 
 
@@ -121,12 +121,12 @@ def _new_ruleset(version: int, files: int, network: int) -> int:
     return syscalls.landlock_ruleset(attributes[:known_bytes])
 
 
-def _grant_path(ruleset: int, path: str, rights: int) -> None:
-    """A place that is not there needs no rule; links are followed, the rule is for what they lead to."""
+def _grant_path(ruleset: int, path: str, rights: int, *, needed: bool = False) -> None:
+    """A place of the system that is not there needs no rule. The rule is for what a link leads to."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+        if not needed and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
             return
         raise
     try:
