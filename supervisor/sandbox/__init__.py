@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from supervisor.sandbox.orphan import OrphanSweep, kill_orphans
     from supervisor.sandbox.slot import Slot
     from supervisor.sandbox.syscalls import become_subreaper
-    from supervisor.sandbox.verdict import Verdict, probe, probe_levels
+    from supervisor.sandbox.verdict import Verdict, probe, probe_levels, prove
 
 _HOME = {
     "Bind": "launch", "Ended": "event", "Event": "event", "Holder": "holder", "KeeperLost": "event",
     "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "OrphanSweep": "orphan",
     "Prepared": "event", "SandboxError": "fault", "Slot": "slot", "SlotClass": "launch", "Started": "event",
     "Verdict": "verdict", "become_subreaper": "syscalls", "kill_orphans": "orphan",
-    "delegated_cgroup": "delegation", "known_children": "holder", "probe": "verdict", "probe_levels": "verdict",
+    "delegated_cgroup": "delegation", "known_children": "holder", "probe": "verdict", "prove": "verdict", "probe_levels": "verdict",
 }  # fmt: skip
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "known_children",
     "probe",
     "probe_levels",
+    "prove",
 ]
 
 

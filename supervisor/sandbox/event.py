@@ -49,6 +49,7 @@ class Ended:
     leftover_killed: int
     stuck: bool
     pids_refused: bool = False
+    charged_peak_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,7 @@ class Keeper:
             self._leftover,
             stuck,
             group is not None and group.pids_refused(),
+            group.peak_bytes() if group is not None else 0,
         )
 
 

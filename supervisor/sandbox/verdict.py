@@ -92,16 +92,22 @@ def _try(
         except SandboxError as error:
             return _refusal(level, error)
         try:
-            for argv in programs:
-                last = _run(holder, slot_class or SlotClass(), argv)
-                verdict = _judge(level, last, argv[0])
-                if not verdict.ok:
-                    return verdict
-            return Verdict(True, enforced=dict(holder.enforced))
-        except SandboxError as error:
-            return _refusal(level, error)
+            return prove(holder, programs, slot_class)
         finally:
             holder.close()
+
+
+def prove(holder: Holder, programs: Sequence[Sequence[str]], slot_class: SlotClass | None = None) -> Verdict:
+    """Runs each program, which must exit 0, in a slot of this holder. Blocks for as long as they take."""
+    try:
+        for argv in programs:
+            last = _run(holder, slot_class or SlotClass(), argv)
+            verdict = _judge(holder.level, last, argv[0])
+            if not verdict.ok:
+                return verdict
+    except SandboxError as error:
+        return _refusal(holder.level, error)
+    return Verdict(True, enforced=dict(holder.enforced))
 
 
 def _run(holder: Holder, slot_class: SlotClass, argv: Sequence[str]) -> Event | None:

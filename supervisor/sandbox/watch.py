@@ -70,7 +70,6 @@ class Watch:
         """After the last process: the kernel's own account, where there is one, is exact."""
         if self._group is not None:
             self.used_cpu_s = max(self.used_cpu_s, self._group.cpu_s())
-            self.peak_memory_bytes = self._group.peak_bytes() or self.peak_memory_bytes
 
     def _measure_cpu(self, pids: list[int]) -> int:
         """Two accounts, and the cgroup's if there is one: the largest counts. What the kernel hands from child to parent misses the children of a

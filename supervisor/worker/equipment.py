@@ -13,9 +13,10 @@ from loguru import logger
 from supervisor.child import MARK_VARIABLE, WorkerContext
 from supervisor.core.names import ISOLATION
 from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
-from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass
+from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, prove
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import Caps
+from supervisor.worker.proof import ProofMemory
 
 INTERPRETED: Final = ("node", "python")
 ZONEINFO: Final = "/zoneinfo/"
@@ -35,12 +36,15 @@ class Equipment:
         }
         self.missing: dict[str, str] = {}
         self._context = context
+        self._memory = ProofMemory(self.paths.cache, self.slot_uid)
         self._interpreters: dict[str, Interpreter] = {}
         self._holders: dict[str, Holder] = {}
         self._enforced: dict[str, dict[str, str]] = {}
         self._find_interpreters()
         self.remedies: dict[str, str] = {}
         self.level, self.notes = self._choose_level()
+        if self.level:
+            self._prove_interpreters()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -128,6 +132,22 @@ class Equipment:
             else:
                 return level, notes
         return "", notes
+
+    def _prove_interpreters(self) -> None:
+        """Really runs each interpreter in the level in force. One that does not run there is missing, not degraded."""
+        for kind, found in list(self._interpreters.items()):
+            if self._memory.knows(self.level, found):
+                continue
+            verdict = prove(self.holder(self.level), [(found.path, "--version")])
+            if verdict.ok:
+                self._memory.learn(self.level, found)
+                continue
+            logger.warning("{} does not run at isolation {}: {}", found.path, self.level, verdict.reason)
+            self.missing[kind] = (
+                f"{found.path} does not run at isolation {self.level}: {verdict.reason}; "
+                f"name another in the setting pools.{self._context.pool.name}.{kind}"
+            )
+            del self._interpreters[kind]
 
     def _allowed(self) -> tuple[str, ...]:
         """The levels that a job of this pool may have, strongest first."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 
 from supervisor.core import names
-from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
 from supervisor.core.classify import classify
+from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
 from supervisor.core.outcome import Ending, LaunchFailure, Outcome, signal_name
 
 NO_LIMITS = Limits(**dict.fromkeys(LIMIT_NAMES, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from tests.harness import Daemon, running_daemon, wait_until
 
-LEVELS = ("namespace", "plain")
+LEVELS = ("namespace", "landlock", "plain")
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -278,6 +279,45 @@ def test_a_missing_interpreter_is_known_at_submit(make_daemon, script) -> None:
     assert done.returncode == 125
     assert "/no/such/node" in done.stderr.decode()
     assert daemon.ctl("run", script("a.sh", "exit 0")).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a root daemon's jobs have another user")
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_interpreter_in_a_closed_folder_is_bound_or_known_to_be_missing(
+    make_daemon, script, tmp_path, level
+) -> None:
+    closed = tmp_path / "closed"
+    node = closed / "installed" / "bin" / "node"
+    node.parent.mkdir(parents=True)
+    node.symlink_to(shutil.which("node"))
+    closed.chmod(0o700)
+    daemon = make_daemon(settings=f'[pools.scripts]\nisolation = "{level}"\nnode = "{node}"\n').start()
+    wait_until(lambda: daemon.ask("status")["isolation"]["interpreters"], saying="the workers")
+    done = daemon.ctl("run", script("a.js", "console.log(1)"))
+    if level == "namespace":
+        assert (done.returncode, done.stdout) == (0, b"1\n"), done.stderr.decode()
+    else:
+        assert done.returncode == 125
+        assert f"does not run at isolation {level}" in done.stderr.decode()
+
+
+def test_a_limit_that_cannot_be_enforced_is_refused_only_when_asked_for(level_daemon: Daemon, script) -> None:
+    wait_until(lambda: level_daemon.ask("status")["isolation"]["enforced"], saying="the workers")
+    done = level_daemon.ctl("submit", "--disk", "10M", script("a.js", "1"))
+    if level_daemon.level == "namespace":
+        assert done.returncode == 0, done.stderr.decode()
+    else:
+        assert done.returncode == 6
+        assert "not enforced" in done.stderr.decode()
+    assert level_daemon.ctl("run", script("a.js", "1")).returncode == 0
+
+
+def test_a_pool_that_demands_more_than_the_job_asks_for_refuses_it(make_daemon, script) -> None:
+    daemon = make_daemon(settings='[pools.scripts]\nisolation_minimum = "namespace"\n').start()
+    refused = daemon.ctl("submit", "--isolation", "plain", script("a.js", "1"))
+    assert refused.returncode == 6
+    assert "isolation_minimum" in refused.stderr.decode()
+    assert daemon.ctl("run", script("a.js", "1")).returncode == 0
 
 
 def test_typescript_is_refused_where_node_cannot_run_it(level_daemon: Daemon, script) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ def columns_of(levels: Iterable[str], *, root: bool) -> list[str]:
 @dataclass(frozen=True)
 class Attempt:
     """possible: patterns of columns (`LEVEL[+network]/root|user`) where it succeeds; landlock_abi: below it the
-    columns of that level promise nothing; effect: the key of a path in the arena that must not come to be."""
+    columns of that level promise nothing; effect: the key of a path in the arena that must not come to be;
+    needs_level: without it this machine may refuse where the table says possible."""
 
     name: str
     what: str
@@ -33,6 +34,7 @@ class Attempt:
     body: str
     landlock_abi: int = 0
     effect: str = ""
+    needs_level: str = ""
 
     def expected(self, column: str) -> bool:
         return any(fnmatch.fnmatch(column, pattern) for pattern in self.possible.split())
@@ -109,9 +111,10 @@ ATTEMPTS = [
         "    return '0' in status.partition('Uid:')[2].split()[:4]",
     ),
     Attempt("mount", "mount something", NOWHERE, "call('mount', b'x', T['work'].encode(), b'tmpfs', 0, 0)"),
-    Attempt("unshare_user", "make a user namespace", ONLY_PLAIN, "call('unshare', 0x10000000)"),
+    Attempt("unshare_user", "make a user namespace", ONLY_PLAIN, "call('unshare', 0x10000000)", needs_level="namespace"),
     Attempt(
-        "clone_user", "the same by clone", ONLY_PLAIN, "call('clone', 0x10000011, 0, 0, 0, 0) or os._exit(0)"
+        "clone_user", "the same by clone", ONLY_PLAIN, "call('clone', 0x10000011, 0, 0, 0, 0) or os._exit(0)",
+        needs_level="namespace",
     ),
     Attempt("sysv_shm", "attach to shared memory of the host", ONLY_PLAIN, "call('shmget', T['key'], 0, 0)"),
     Attempt("keyring", "leave a key for the next job", ONLY_PLAIN, "call('add_key', b'user', b'x', b'y', 1, -4)"),
@@ -154,9 +157,14 @@ def program_of(attempt: Attempt) -> str:
     return _PROGRAM.format(body=attempt.body)
 
 
-def escape_table(measure: Callable[[Attempt, str], Row], columns: list[str]) -> list[Row]:
-    """Every attempt in every column."""
-    return [measure(attempt, column) for attempt in ATTEMPTS for column in columns]
+def escape_table(measure: Callable[[Attempt, str], Row] | None = None, columns: Sequence[str] = ()) -> list[Row]:
+    """Every attempt in every column; without arguments in all that this machine and this user have."""
+    if measure is not None:
+        return [measure(attempt, column) for attempt in ATTEMPTS for column in columns]
+    from sandbox_arena import Arena
+
+    with Arena() as arena:
+        return escape_table(arena.measure, arena.columns)
 
 
 def printed(rows: list[Row]) -> Iterator[str]:
@@ -171,7 +179,4 @@ def printed(rows: list[Row]) -> Iterator[str]:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-    from sandbox_arena import Arena
-
-    with Arena() as arena:
-        print("\n".join(printed(escape_table(arena.measure, arena.columns))))
+    print("\n".join(printed(escape_table())))

@@ -106,7 +106,7 @@ class Arena:
 
 
 def promised(attempt: Attempt, column: str) -> bool:
-    """Whether this kernel is new enough for what the table says of a column."""
-    if not system_calls.supported():
+    """Whether this machine is such that what the table says of a column must hold."""
+    if not system_calls.supported() or (attempt.needs_level and attempt.needs_level not in HERE):
         return False
     return landlock.abi() >= attempt.landlock_abi or not column.startswith("landlock")

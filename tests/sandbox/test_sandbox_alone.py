@@ -11,7 +11,7 @@ import pytest
 from sandbox_bench import HERE, ROOT, SLOT_UID, VERDICTS, Bench
 
 import supervisor.sandbox as sandbox
-from supervisor.sandbox import LEVELS, Bind, probe
+from supervisor.sandbox import LEVELS, Bind, probe, prove
 
 
 def run(level: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -38,6 +38,13 @@ def test_a_probe_that_fails_says_which_step(level: str) -> None:
     missing = probe(level, slot_uid=SLOT_UID if ROOT else None, work_root="/no/such/place")
     assert not missing.ok
     assert "work folder" in missing.reason
+
+
+def test_a_holder_that_runs_is_proved_with_the_programs_it_shall_start(bench: Bench) -> None:
+    assert prove(bench.holder, [["/bin/true"], ["/bin/sh", "-c", "exit 0"]]).ok
+    verdict = prove(bench.holder, [["/bin/true"], ["/no/such/interpreter"]])
+    assert (verdict.ok, verdict.step, verdict.errno) == (False, "exec", 2)
+    assert "/no/such/interpreter" in verdict.reason
 
 
 @pytest.mark.skipif("namespace" not in HERE, reason="this machine has no such level")

@@ -44,6 +44,9 @@ def real(level: str) -> Iterator[Bench]:
             os.mkdir(place)
         except OSError:
             pytest.skip("no cgroup v2 can be written here")
+        if not os.path.exists(f"{place}/cgroup.procs"):
+            os.rmdir(place)
+            pytest.skip(f"{UNIFIED} is no cgroup v2")
     else:
         own, _why = delegated_cgroup()
         if own is None:
@@ -94,7 +97,8 @@ def test_a_kill_by_the_kernel_for_memory_is_a_memory_limit(tree: Bench) -> None:
         group_of(tree).joinpath("memory.peak").write_text(f"{199 * MIB}\n")
         kill_from_outside(tree)
         ended = job.finish().ended
-    assert (ended.status, ended.killed_for, ended.peak_memory_bytes) == (9, "memory", 199 * MIB)
+    assert (ended.status, ended.killed_for, ended.charged_peak_bytes) == (9, "memory", 199 * MIB)
+    assert ended.peak_memory_bytes < 199 * MIB, "page cache is no measure of what a program wanted"
 
 
 @pytest.mark.parametrize("events", ["oom 0\noom_kill 0\n", "oom 0\noom_kill 3\n", "nonsense"])

@@ -98,7 +98,11 @@ def bind_job(site: Site, room: Room, order: Order) -> None:
     for fd in order.fds:
         # /dev/stderr and /proc/self/fd/2 open the file anew.
         if stat.S_ISREG(os.fstat(fd).st_mode):
-            _grant(room.ruleset_fd, fd, _OUTPUT & known)
+            try:
+                _grant(room.ruleset_fd, fd, _OUTPUT & known)
+            except OSError as error:
+                if error.errno != errno.EBADFD:  # a file of no mount, which no rule can name and none refuses
+                    raise
     syscalls.landlock_restrict(room.ruleset_fd)
 
 
