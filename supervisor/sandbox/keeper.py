@@ -98,10 +98,14 @@ class Keeper:
                 os.close(self._room.work_fd)
 
     def _leave_room(self) -> None:
-        if self._room.ruleset_fd >= 0:
-            os.close(self._room.ruleset_fd)
+        self._close_ruleset()
         if self._room.group is not None:
             self._room.group.remove()
+
+    def _close_ruleset(self) -> None:
+        if self._room.ruleset_fd >= 0:
+            os.close(self._room.ruleset_fd)
+        self._room.ruleset_fd = -1
 
     def _await_order(self) -> Order:
         while True:
@@ -124,6 +128,7 @@ class Keeper:
         finally:
             for fd in order.fds:
                 os.close(fd)
+            self._close_ruleset()
         self._tree.has_children = True
         failure = self._until_executed(watch, verdict)
         if failure is not None:

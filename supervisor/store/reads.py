@@ -19,6 +19,7 @@ __all__ = [
     "cancels_among",
     "counts",
     "events_after",
+    "job_of_request",
     "job_view",
     "last_event_id",
     "list_views",
@@ -58,6 +59,12 @@ def owner_of(conn: sqlite3.Connection, job: int) -> int | None:
     """The uid that submitted the job; None if there is no such job."""
     row = conn.execute("SELECT owner_uid FROM jobs WHERE id = ?", (job,)).fetchone()
     return None if row is None else int(row[0])
+
+
+def job_of_request(conn: sqlite3.Connection, request_id: str) -> tuple[int, str] | None:
+    """The job that a submit with this id made, and the digest of its content; None if there was none."""
+    row = conn.execute("SELECT id, request_hash FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def states_of(conn: sqlite3.Connection, jobs: Sequence[int]) -> dict[int, str]:

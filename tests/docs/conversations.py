@@ -16,8 +16,7 @@ from tests.docs.pages import DOCS
 from tests.harness import Daemon, running_daemon
 
 REPLAYED = re.compile(r"(<!-- replayed -->\n```text\n)(.*?)(\n```)", re.DOTALL)
-SHOWN_STATE = "/tmp/demo/state"
-SHOWN_SOCKET = "/tmp/demo/control.sock"
+SHOWN_FOLDER = "/tmp/demo"
 
 
 def conversations(text: str) -> list[list[tuple[str, list[str]]]]:
@@ -65,10 +64,15 @@ def rewrite(text: str, daemon: Daemon) -> str:
     def block(match: re.Match[str]) -> str:
         held = hold(daemon, [request for request, _ in _exchanges(match[2])])
         lines = [line for request, answers in held for line in (f"-> {request}", *(f"<- {line}" for line in answers))]
-        words = "\n".join(lines).replace(daemon.socket, SHOWN_SOCKET).replace(str(daemon.state), SHOWN_STATE)
-        return f"{match[1]}{words}{match[3]}"
+        return f"{match[1]}{_with_shown_paths(chr(10).join(lines), daemon)}{match[3]}"
 
     return REPLAYED.sub(block, text)
+
+
+def _with_shown_paths(words: str, daemon: Daemon) -> str:
+    """The socket, the state folder and what they lie in, as the page calls them."""
+    words = re.sub(rf"{re.escape(daemon.socket)}(?!\w)", f"{SHOWN_FOLDER}/control.sock", words)
+    return words.replace(str(daemon.state), f"{SHOWN_FOLDER}/state").replace(str(daemon.state.parent), SHOWN_FOLDER)
 
 
 def main() -> None:

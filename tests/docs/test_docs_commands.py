@@ -16,6 +16,7 @@ from ctl.verbs import VERBS
 from supervisor import cli
 from supervisor.core import errors
 from supervisor.core.names import CODES
+from supervisor.doctor.check import EXIT_OF
 from tests.docs.pages import FENCE, all_pages, page, section
 
 
@@ -57,6 +58,11 @@ def test_every_exit_code_of_workerctl_is_explained() -> None:
 def test_every_exit_code_of_the_daemon_is_explained() -> None:
     own = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
     assert _first_numbers(section(page("REASONS.md"), "Of worker-supervisor")) == own
+
+
+def test_every_exit_code_of_the_daemons_doctor_is_explained() -> None:
+    own = {*EXIT_OF.values(), errors.EXIT_SETTINGS, errors.EXIT_HELD}
+    assert _first_numbers(section(page("REASONS.md"), "Of worker-supervisor doctor")) == own
 
 
 def test_what_is_said_to_be_missing_is_missing() -> None:

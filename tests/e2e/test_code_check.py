@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -164,3 +165,23 @@ def test_a_bad_pattern_is_an_error_of_the_settings(tmp_path: pathlib.Path) -> No
     daemon.start(wait=False)
     assert daemon.process is not None and daemon.process.wait(20) == 2
     assert "config.toml: checks, table 1: pattern = '(': not a regular expression" in daemon.words()
+
+
+def test_a_submit_that_was_stored_is_answered_with_its_job_whatever_is_forbidden_since(make_daemon) -> None:
+    daemon = make_daemon(settings='[pools.scripts]\ncheck = "warn"\n').start()
+    fields = {"request_id": "before-the-change", "name": "x.js", "source": "while(true){}", "delay_s": 3600}
+    first = ask(daemon, "submit", **fields)["value"]
+    assert first["created"] is True
+    assert daemon.stop() == 0
+    daemon.settings.write_text('[pools.scripts]\ncheck = "block"\n')
+    daemon.start()
+    assert ask(daemon, "submit", **{**fields, "request_id": "after-the-change"})["code"] == "blocked"
+    again = ask(daemon, "submit", **fields)["value"]
+    assert (again["job"], again["created"]) == (first["job"], False)
+
+
+def ask(daemon, op: str, **fields: object) -> dict:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(daemon.socket)
+        connection.sendall(json.dumps({"op": op, "id": 1, **fields}).encode() + b"\n")
+        return json.loads(connection.makefile().readline())

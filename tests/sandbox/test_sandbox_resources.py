@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import time
 
 from sandbox_bench import ROOT, Bench
@@ -13,6 +14,12 @@ JOBS = 200
 
 def open_descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def settled_descriptors(pid: int) -> int:
+    """Where the holder is the keeper it closes a slot's last ones after its report."""
+    select.select([], [], [], 0.1)
+    return open_descriptors(pid)
 
 
 def resident_kib(pid: int) -> int:
@@ -33,12 +40,12 @@ def test_descriptors_and_memory_stay_flat_over_many_jobs(bench: Bench) -> None:
     for _ in range(5):
         bench.run(["/bin/true"])
     own, resident = open_descriptors(os.getpid()), resident_kib(holder)
-    theirs = open_descriptors(holder) if ROOT else 0
+    theirs = settled_descriptors(holder) if ROOT else 0
     began_s, used_s = time.perf_counter(), spent_s(holder)
     for _ in range(JOBS):
         assert bench.run(["/bin/true"]).code == 0
     wall_ms, cpu_ms = (time.perf_counter() - began_s) * 1e3 / JOBS, (spent_s(holder) - used_s) * 1e3 / JOBS
     print(f"\n{bench.level}: {wall_ms:.2f} ms wall, {cpu_ms:.2f} ms CPU per `true` job (the test's own included)")
     assert open_descriptors(os.getpid()) == own
-    assert not ROOT or open_descriptors(holder) == theirs
+    assert not ROOT or settled_descriptors(holder) == theirs
     assert resident_kib(holder) - resident < 1024

@@ -21,13 +21,19 @@ from supervisor.core.errors import RequestError
 from supervisor.core.job import Finding, JobSpec
 from supervisor.core.limits import LIMIT_NAMES, resolve
 from supervisor.core.retry import Backoff
-from supervisor.store import NewJob
+from supervisor.store import NewJob, job_of_request
 from supervisor.store import submit as store_job
 from supervisor.wire.control import Submit
 
 
 async def submit(service: Service, caller: Caller, request: Submit) -> dict[str, Any]:
-    """The job's id, whether this request made it, warnings, and what the code check found."""
+    """The job's id, whether this request made it, warnings, and what the code check found.
+
+    A submit that was stored is answered with its job, whatever has become forbidden since.
+    """
+    known = job_of_request(service.reader, request.request_id)
+    if known is not None and known[1] == _fingerprint(request):
+        return {"job": known[0], "created": False, "warnings": [], "findings": ()}
     if service.leases.desk.closed:
         raise RequestError("stopping", "the daemon is shutting down")
     script = admission.script_of(request, service.spool)
