@@ -33,7 +33,8 @@ class BrokerContext:
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """`index` counts all worker slots of the daemon from 0; `mark` is the value of MARK_VARIABLE.
+    """`index` counts all worker slots of the daemon from 0; `mark` is the value of MARK_VARIABLE;
+    `cgroup` the folder below which jobs get groups of their own, None where nothing was delegated.
 
     The first SIGTERM means: finish the current job, then exit 0. The second: end it now.
     """
@@ -47,3 +48,4 @@ class WorkerContext:
     scoreboard: Slot
     lock_fd: int
     mark: str
+    cgroup: str | None

@@ -58,7 +58,9 @@ def _wait_for(fd: int, path: str, wait_s: float) -> None:
     while not _try(fd):
         owner = _read_owner(fd)
         if owner is not None and owner.is_alive():
-            raise InstanceHeld(f"a worker-supervisor with pid {owner.pid} holds the state folder {os.path.dirname(path)}")
+            raise InstanceHeld(
+                f"a worker-supervisor with pid {owner.pid} holds the state folder {os.path.dirname(path)}"
+            )
         if time.monotonic() >= give_up_at:
             who = f"of the worker-supervisor with pid {owner.pid}" if owner else "that have not said who they are"
             raise InstanceHeld(f"processes {who} still hold {path} after {wait_s:g} s")

@@ -33,6 +33,7 @@ from supervisor.arbiter.shutdown import Shutdown
 from supervisor.child import MARK_VARIABLE, BrokerContext, WorkerContext
 from supervisor.config import Settings
 from supervisor.paths import Paths, prepare_folders, prepare_state_dir, read_or_make_instance
+from supervisor.sandbox import delegated_cgroup
 from supervisor.scoreboard import Scoreboard
 from supervisor.wire.tree import Exited
 
@@ -90,6 +91,9 @@ class Arbiter:
         self._supervisor = secrets.token_hex(8)
         self._started_at = time.monotonic()
         self._said_ready = False
+        # Before the first fork: this process moves into a leaf of the group, and its children are born there.
+        self._cgroup, sentence = delegated_cgroup()
+        logger.debug("cgroups: {}", sentence)
         pools = settings.pools.values()
         self._scoreboard = Scoreboard(1 + sum(pool.replicas for pool in pools))
         self._loop = Loop()
@@ -156,6 +160,7 @@ class Arbiter:
             scoreboard=slot.scoreboard,
             lock_fd=self._lock_fd,
             mark=self._mark,
+            cgroup=self._cgroup,
         )
         return self._fork("worker", f"worker {slot.name}", context, {"lock": self._lock_fd})
 

@@ -151,15 +151,17 @@ def _memory_inferred(end: Ending, limits: Limits) -> Verdict | None:
     return None
 
 
+def _processes_exact(end: Ending, limits: Limits) -> Verdict | None:
+    if end.pids_refused and end.abnormal and limits.processes is not None:
+        return "process_limit", "exact", _processes_sentence(limits)
+    return None
+
+
 def _processes_inferred(end: Ending, limits: Limits) -> Verdict | None:
     if limits.processes is None or not end.abnormal:
         return None
     if end.peak_processes >= 0.9 * limits.processes and _NO_PROCESS_TEXT.search(end.stderr_tail):
-        return (
-            "process_limit",
-            "inferred",
-            f"could not start another process or thread, its limit is {limits.processes}: raise it with --processes",
-        )
+        return "process_limit", "inferred", _processes_sentence(limits)
     return None
 
 
@@ -210,6 +212,7 @@ _RULES: Final[tuple[Rule, ...]] = (
     _memory_exact,
     _cpu,
     _file_exact,
+    _processes_exact,
     _memory_inferred,
     _processes_inferred,
     _memory_text,
@@ -236,6 +239,10 @@ def _memory_sentence(limits: Limits, how: str = "") -> str:
     limit = format_size(limits.memory_bytes) if limits.memory_bytes is not None else "its limit"
     verb = "killed" if not how else f"{how}ended"
     return f"{verb} at {limit}, its memory limit: raise it with --memory"
+
+
+def _processes_sentence(limits: Limits) -> str:
+    return f"could not start another process or thread, its limit is {limits.processes}: raise it with --processes"
 
 
 def _file_sentence(limits: Limits) -> str:

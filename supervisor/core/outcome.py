@@ -39,6 +39,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int = 0
     max_rss_bytes: int = 0
     peak_processes: int = 0
+    pids_refused: bool = False
     leftover_killed: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0

@@ -42,13 +42,14 @@ known_children: set[int] = set()
 class Holder:
     """One running holder. level: as asked; enforced: aspect -> how, or why not; pid and pidfd of the process."""
 
-    def __init__(self, level: str, pid: int, pidfd: int, control: _socket.socket, folder_fd: int) -> None:
+    def __init__(self, level: str, pid: int, pidfd: int, control: _socket.socket, folder_fd: int, place: str) -> None:
         self.level = level
         self.pid = pid
         self.pidfd = pidfd
         self.enforced: dict[str, str] = {}
         self._control = control
         self._folder_fd = folder_fd
+        self._place = place
         self._slots = 0
         self._closed = False
 
@@ -92,7 +93,7 @@ class Holder:
             os.close(folder_fd)
             raise
         known_children.add(pid)
-        holder = cls(level, pid, os.pidfd_open(pid), control, folder_fd)
+        holder = cls(level, pid, os.pidfd_open(pid), control, folder_fd, place)
         try:
             holder._greet((level, place, uid, gid, packed, title, cgroup))
             holder._try_slot()
@@ -183,6 +184,7 @@ class Holder:
         os.close(self.pidfd)
         with contextlib.suppress(OSError):
             folder.empty(self._folder_fd)
+            os.rmdir(self._place)
         os.close(self._folder_fd)
         return gone and reaped
 

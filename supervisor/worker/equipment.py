@@ -17,6 +17,7 @@ from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, prove
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import Caps
 from supervisor.worker.proof import ProofMemory
+from supervisor.worker.workspace import WORK
 
 INTERPRETED: Final = ("node", "python")
 ZONEINFO: Final = "/zoneinfo/"
@@ -165,11 +166,15 @@ class Equipment:
             keep_fds=[context.lock_fd],
             title="worker-supervisor: holder",
             mark=self.mark,
+            cgroup=context.cgroup,
         )
 
     def _binds(self) -> list[Bind]:
         folders = {folder for found in self._interpreters.values() for folder in folders_to_bind(found.path)}
-        return [Bind(folder, folder) for folder in sorted(folders)]
+        binds = [Bind(folder, folder) for folder in sorted(folders)]
+        if self._context.pool.modules is not None:
+            binds.append(Bind(self._context.pool.modules, f"/job/{WORK}/node_modules"))
+        return binds
 
 
 def _time_zone() -> str:

@@ -26,6 +26,7 @@ from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import collect
 from supervisor.worker.channel import Channel
+from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
 from supervisor.worker.output import Output
 from supervisor.worker.workspace import OUTPUT, TEMPORARY, WORK, BadArchive, Workspace
@@ -61,6 +62,7 @@ class Execution:
         self._work_fd: int | None = None
         self._intent: Intent | None = None
         self._started = False
+        self._fallbacks: dict[str, str] = {}
         self._deadline: float | None = None
         self._kill_at: float | None = None
         self._output_at: float | None = None
@@ -81,7 +83,8 @@ class Execution:
                     failure = LaunchFailure(event.step, event.errno, event.message, event.kind)
                     self._over(Ending(launch_failure=failure, program=self._program()))
                 case Ended():
-                    self._over(self._ending_of(event))
+                    assert self._output is not None
+                    self._over(ending_of(event, self._output, self._intent, self._program()))
                 case KeeperLost():
                     self._over(Ending(stuck=not event.gone))
 
@@ -139,6 +142,7 @@ class Execution:
     def _start(self, prepared: Prepared, now: float) -> None:
         equipment, lease, spec = self._equipment, self.lease, self.lease.spec
         self._work_fd = prepared.work_fd
+        self._fallbacks = prepared.fallbacks
         workspace = Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths))
         head = workspace.fill(lease)
         interpreter = equipment.interpreter(lease.type)
@@ -203,39 +207,19 @@ class Execution:
 
     # How it ended
 
-    def _ending_of(self, ended: Ended) -> Ending:
-        assert self._output is not None
-        over = self._output.over()
-        self._output.cut()
-        stdout_bytes, stderr_bytes = self._output.sizes()
-        return Ending(
-            status=ended.status,
-            killed_for=ended.killed_for,
-            intent=self._intent,
-            on_request=ended.on_request,
-            stuck=ended.stuck,
-            wall_s=ended.wall_s,
-            cpu_s=ended.cpu_s,
-            peak_memory_bytes=ended.peak_memory_bytes,
-            max_rss_bytes=ended.max_rss_bytes,
-            peak_processes=ended.peak_processes,
-            leftover_killed=ended.leftover_killed,
-            stdout_bytes=stdout_bytes,
-            stderr_bytes=stderr_bytes,
-            output_over=over,
-            stderr_tail=self._output.tail_of_stderr(),
-            program=self._program(),
-        )
-
     def _over(self, ending: Ending) -> None:
         self.channel.receive()
         outcome = classify(ending, self._limits, network=self.lease.spec.network)
-        outcome = msgspec.structs.replace(outcome, enforced=self._equipment.enforced_at(self.level))
+        outcome = msgspec.structs.replace(outcome, enforced=self._enforced())
         if self.channel.refused is not None:
             outcome = _with_note(outcome, self.channel.refused)
         if self._started and not ending.stuck:
             outcome = self._with_artifacts(outcome)
         self._finish(Finished(outcome, self.channel.result, self.channel.progress))
+
+    def _enforced(self) -> dict[str, str]:
+        """How each limit was held for this attempt: as the level promises, but for what had to fall back."""
+        return self._equipment.enforced_at(self.level) | self._fallbacks
 
     def _with_artifacts(self, outcome: Outcome) -> Outcome:
         """Keeps what the job left: its tree is gone, its folder is still there."""

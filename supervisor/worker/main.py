@@ -28,6 +28,8 @@ from supervisor.worker.title import set_title
 REPEAT_S: Final = 0.5
 """Between repeats of a settle that the broker could not store."""
 EXIT_OK: Final = 0
+EXIT_STUCK: Final = 5
+"""A process that cannot be killed is in this worker's tree: the arbiter finds it and parks the slot."""
 
 
 def run(context: WorkerContext) -> int:
@@ -40,6 +42,9 @@ def run(context: WorkerContext) -> int:
         worker.work()
     finally:
         equipment.close()
+    if worker.stuck_job is not None:
+        context.scoreboard.say(f"a process of job {worker.stuck_job} cannot be killed: this slot is set aside")
+        return EXIT_STUCK
     return EXIT_OK
 
 
@@ -61,6 +66,7 @@ class Worker:
         self._attached = False
         self._terms = Terminations()
         self._watched: list[Holder] = []
+        self.stuck_job: int | None = None
 
     def work(self) -> None:
         """Until it has drained."""
@@ -81,7 +87,8 @@ class Worker:
             self._execution.interrupt(time.monotonic())
 
     def _drained(self) -> bool:
-        return self._terms.count > 0 and self._execution is None and self._settle is None
+        leaving = self._terms.count > 0 or self.stuck_job is not None
+        return leaving and self._execution is None and self._settle is None
 
     # Events
 
@@ -207,7 +214,7 @@ class Worker:
         """Says what is to be said in the present state: a settle, or that a lease is wanted."""
         if self._settle is not None:
             self._send_settle()
-        elif self._execution is None and self._next_id is None and self._terms.count == 0 and self._attached:
+        elif self._execution is None and self._next_id is None and not self._drained() and self._attached:
             self._next_id = self._say(Next(id=self._number()))
 
     def _ask_later(self, answer: Answer, now: float) -> None:
@@ -261,8 +268,10 @@ class Worker:
                 isolation=level,
                 result=NULL if finished.result is None else finished.result,
                 progress=finished.progress,
-                next=self._terms.count == 0,
+                next=self._terms.count == 0 and finished.outcome.reason != "stuck",
             )
+            if finished.outcome.reason == "stuck":
+                self.stuck_job = lease.job
         self._send_settle()
 
     def _send_settle(self) -> None:

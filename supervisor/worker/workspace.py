@@ -7,6 +7,7 @@ path is opened with O_NOFOLLOW, links of an archive are made last, so that nothi
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import stat
@@ -44,7 +45,8 @@ class Workspace:
     def fill(self, lease: Lease) -> bytes:
         """Writes all that the job is given; returns the head of its main file. Raises OSError and BadArchive."""
         for name in (WORK, OUTPUT, TEMPORARY):
-            os.mkdir(name, 0o700, dir_fd=self._root_fd)
+            with contextlib.suppress(FileExistsError):  # a bind below it was there first
+                os.mkdir(name, 0o700, dir_fd=self._root_fd)
             self._give(os.open(name, _FOLDER_FLAGS, dir_fd=self._root_fd))
         work_fd = os.open(WORK, _FOLDER_FLAGS, dir_fd=self._root_fd)
         try:

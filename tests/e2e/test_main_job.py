@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -299,6 +300,26 @@ def test_an_interpreter_in_a_closed_folder_is_bound_or_known_to_be_missing(
     else:
         assert done.returncode == 125
         assert f"does not run at isolation {level}" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_pools_modules_are_found_and_cannot_be_written(make_daemon, script, tmp_path, level) -> None:
+    modules = pathlib.Path(tempfile.mkdtemp(prefix="workerctl-modules-", dir="/var/tmp"))
+    try:
+        modules.chmod(0o755)
+        (modules / "greet").mkdir()
+        (modules / "greet" / "index.js").write_text("module.exports = 'hi'")
+        daemon = make_daemon(settings=f'[pools.scripts]\nisolation = "{level}"\nmodules = "{modules}"\n').start()
+        text = "console.log(require('greet')); require('fs').writeFileSync('node_modules/greet/x', '1')"
+        done = daemon.ctl("run", script("uses.js", text))
+        assert done.stdout == b"hi\n", done.stderr.decode()
+        if level != "plain" or os.geteuid() == 0:
+            assert done.returncode == 1
+        missing = daemon.ctl("run", script("misses.mjs", "import 'absent'"))
+        assert missing.returncode == 1
+        assert "modules" in last(daemon)["message"]
+    finally:
+        shutil.rmtree(modules)
 
 
 def test_a_limit_that_cannot_be_enforced_is_refused_only_when_asked_for(level_daemon: Daemon, script) -> None:
