@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -79,6 +80,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def _own_uids() -> int:
+    """A range of slot uids for one daemon: two daemons of root may not share one."""
+    return 3_000_000 + 64 * (os.getpid() % 4_000_000 * 16 + next(_COUNT) % 16)
+
+
+_COUNT = itertools.count()
+
+
 class Daemon:
     """A supervisor on a folder of its own. Every process that descends from it carries `mark` in its environment."""
 
@@ -93,7 +102,12 @@ class Daemon:
         self.settings.chmod(0o600)
         self.workers = workers
         self.mark = f"WORKER_CAMPAIGN_MARK={folder}"
-        self.environment = {**CLEAN_ENVIRONMENT, **(env or {}), "WORKER_CAMPAIGN_MARK": str(folder)}
+        self.environment = {
+            **CLEAN_ENVIRONMENT,
+            "WORKER_SLOT_UID_BASE": str(_own_uids()),
+            **(env or {}),
+            "WORKER_CAMPAIGN_MARK": str(folder),
+        }
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True, arguments: tuple[str, ...] = ()) -> Daemon:

@@ -19,7 +19,7 @@ from setproctitle import setproctitle
 
 from supervisor import log
 from supervisor.arbiter import kinds as kinds_table
-from supervisor.arbiter import listener, lock, prctl, signals, spawn, sweep
+from supervisor.arbiter import listener, lock, prctl, signals, slot_uids, spawn, sweep
 from supervisor.arbiter.aftermath import Aftermath
 from supervisor.arbiter.broker import Broker, Hears
 from supervisor.arbiter.broker_link import BrokerLink
@@ -48,6 +48,7 @@ def run(settings: Settings, kinds: Kinds = KINDS) -> int:
     paths = prepare_folders(paths, as_root=os.geteuid() == 0)
     mark = read_or_make_instance(paths)
     _sweep(mark)
+    slot_uids.check(settings.slot_uid_base, sum(pool.replicas for pool in settings.pools.values()))
     # For what the workers start. The daemon's own processes were not started with it: no sweep takes them for jobs.
     os.environ[MARK_VARIABLE] = mark
     kinds_table.preload(kinds)

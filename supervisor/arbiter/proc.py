@@ -53,6 +53,16 @@ def has_in_environment(pid: int, variable: str, value: str) -> bool | None:
         return None
 
 
+def real_uid(pid: int) -> int | None:
+    """The real uid of a process that runs; None when it is gone or a zombie."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    except OSError:
+        return None
+    return None if fields.get("State", "Z").startswith("Z") else int(fields["Uid"].split()[0])
+
+
 def boot_id() -> str:
     """Changes with each boot of the machine."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

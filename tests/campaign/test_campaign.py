@@ -34,6 +34,10 @@ class Chaos:
         self.history: list[tuple[float, str, dict[int, str | None]]] = []
 
     def strike(self) -> None:
+        if self.daemon.ended():
+            # Five brokers in a row that were killed as soon as they were ready: it asks to be started again.
+            assert self.daemon.process.returncode == 75, self.daemon.process.returncode
+            self.daemon.start()
         target = self.dice.choices(list(TARGETS), list(TARGETS.values()))[0]
         tree = tree_of(self.daemon.pid)
         if target == "everything":

@@ -51,8 +51,9 @@ def _isolation(seats: dict[str, Seat]) -> dict[str, Any]:
         return {
             "level": attach.isolation,
             "not_available": attach.isolation_notes,
+            "remedies": attach.isolation_remedies,
             "enforced": attach.enforced,
             "interpreters": attach.interpreters,
             "missing": attach.missing,
         }
-    return {"level": None, "not_available": {}, "enforced": {}, "interpreters": {}, "missing": {}}
+    return {"level": None, "not_available": {}, "remedies": {}, "enforced": {}, "interpreters": {}, "missing": {}}
