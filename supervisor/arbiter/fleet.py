@@ -43,6 +43,7 @@ class WorkerSlot:
         self.started_at_s = 0.0
         self.deaths = Deaths()
         self.timer: Timer | None = None
+        self.was_killed = False
 
     def member(self) -> Member:
         """The slot as the broker sees it."""
@@ -131,6 +132,7 @@ class WorkerFleet:
         """Signals every living worker."""
         for slot in self.slots:
             if slot.child is not None:
+                slot.was_killed = number == signal.SIGKILL
                 slot.child.send(number)
 
     def _start(self, slot: WorkerSlot) -> None:
@@ -139,6 +141,7 @@ class WorkerFleet:
         slot.incarnation = f"{self._supervisor}-{self._born}"
         slot.started_at_s = self._loop.now_s()
         slot.scoreboard.reset()
+        slot.was_killed = False
         try:
             slot.child = self._fork(slot)
         except OSError as error:
@@ -162,7 +165,7 @@ class WorkerFleet:
         exited = Exited(
             incarnation=slot.incarnation,
             worker=slot.name,
-            cause=ended.cause + (f": {words}" if words else ""),
+            cause="was killed at the shutdown" if slot.was_killed else ended.cause + (f": {words}" if words else ""),
             started=slot.scoreboard.started,
             tree_gone=False,
         )

@@ -32,6 +32,7 @@ from supervisor.arbiter.reap import Child
 from supervisor.arbiter.shutdown import Shutdown
 from supervisor.child import MARK_VARIABLE, BrokerContext, WorkerContext
 from supervisor.config import Settings
+from supervisor.core.errors import SettingsError
 from supervisor.paths import Paths, prepare_folders, prepare_state_dir, read_or_make_instance
 from supervisor.sandbox import delegated_cgroup
 from supervisor.scoreboard import Scoreboard
@@ -42,11 +43,10 @@ def run(settings: Settings, kinds: Kinds = KINDS) -> int:
     """Lives until stopped; returns the daemon's exit status. Raises SupervisorError when it cannot start."""
     os.umask(0o077)
     setproctitle("worker-supervisor: arbiter")
-    paths = Paths(settings.state_dir, settings.socket)
-    prepare_state_dir(paths)
-    lock_fd = lock.acquire(paths.lock)
-    paths = prepare_folders(paths, as_root=os.geteuid() == 0)
-    mark = read_or_make_instance(paths)
+    try:
+        paths, lock_fd, mark = _take_folder(Paths(settings.state_dir, settings.socket))
+    except OSError as error:
+        raise SettingsError(f"{error.filename or settings.state_dir} cannot be used: {error.strerror}") from error
     _sweep(mark)
     slot_uids.check(settings.slot_uid_base, sum(pool.replicas for pool in settings.pools.values()))
     # For what the workers start. The daemon's own processes were not started with it: no sweep takes them for jobs.
@@ -58,6 +58,14 @@ def run(settings: Settings, kinds: Kinds = KINDS) -> int:
     finally:
         bound.unlink()
         _remove_empty_work_folder(paths)
+
+
+def _take_folder(paths: Paths) -> tuple[Paths, int, str]:
+    """The folders, made and checked; the fd of the lock; the instance's id. Nothing else is touched before the lock."""
+    prepare_state_dir(paths)
+    lock_fd = lock.acquire(paths.lock)
+    paths = prepare_folders(paths, as_root=os.geteuid() == 0)
+    return paths, lock_fd, read_or_make_instance(paths)
 
 
 def _remove_empty_work_folder(paths: Paths) -> None:

@@ -48,6 +48,7 @@ class Committer:
         on_events: Callable[[Sequence[Event]], None],
         on_failure: Callable[[StorageError], None],
     ) -> None:
+        self.disk_is_full = False
         self._connect = connect
         self._reserve = reserve
         self._connection: Writer
@@ -89,6 +90,10 @@ class Committer:
             self._serve()
         except StorageError as error:
             self._loop.call_soon_threadsafe(self._on_failure, error)
+        except Exception as error:
+            # Whatever it is: a broker without its writer would take requests and never answer them.
+            failure = StorageError(f"the writer failed: {type(error).__name__}: {error}")
+            self._loop.call_soon_threadsafe(self._on_failure, failure)
 
     def _serve(self) -> None:
         dirty = False
@@ -131,7 +136,8 @@ class Committer:
 
     def _run(self, batch: Sequence[_Call]) -> tuple[list[Any], list[Event]]:
         results, events = run_batch(self._connection, wall_us(), [call.function for call in batch])
-        if not any(map(_is_full, results)):
+        self.disk_is_full = any(map(_is_full, results))
+        if not self.disk_is_full:
             return results, events
         self._reserve.give_up()
         again = [place for place, call in enumerate(batch) if call.essential]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from loguru import logger
 
@@ -15,6 +15,8 @@ from supervisor.config import Settings
 from supervisor.core.errors import RequestError
 from supervisor.store import Tx, claim, release
 from supervisor.wire.lease import Attach, Lease, Order
+
+CLAIM_AGAIN_S: Final = 1.0
 
 
 class WorkerConnection(Protocol):
@@ -132,7 +134,8 @@ class Leases:
         if done.cancelled() or done.exception() is not None:
             self.desk.failed(connection)
             if not done.cancelled():
-                logger.warning("no lease could be granted: {}", done.exception())
+                logger.warning("no lease could be granted, trying again: {}", done.exception())
+                done.get_loop().call_later(CLAIM_AGAIN_S, self.work_arrived)
             return
         lease = done.result()
         if lease is not None:

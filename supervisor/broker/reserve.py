@@ -9,7 +9,7 @@ from typing import Final
 from loguru import logger
 
 RESERVE_BYTES: Final = 1 << 20
-MAKE_WHEN_FREE_BYTES: Final = 64 << 20
+MAKE_WHEN_FREE_BYTES: Final = 8 << 20
 
 
 class Reserve:
@@ -22,10 +22,10 @@ class Reserve:
         """Makes it, if it is missing and the disk has room."""
         if os.path.exists(self._path):
             return
-        room = os.statvfs(os.path.dirname(self._path))
-        if room.f_bavail * room.f_frsize < MAKE_WHEN_FREE_BYTES:
-            return
         with contextlib.suppress(OSError):
+            room = os.statvfs(os.path.dirname(self._path))
+            if room.f_bavail * room.f_frsize < MAKE_WHEN_FREE_BYTES:
+                return
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
@@ -34,6 +34,6 @@ class Reserve:
 
     def give_up(self) -> None:
         """Frees its space."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(self._path)
             logger.warning("the disk is full: the reserve is given up so that outcomes can still be recorded")

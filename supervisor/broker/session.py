@@ -94,13 +94,13 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for line in self._lines.feed(data):
+                self._stop_frame_timer()
                 self._receive(line)
                 if self.closed:
                     return
         except FrameTooLarge:
             self._refuse_and_close(RequestError("frame_too_large", "a line may have 1 MiB at most"))
             return
-        self._watch_frame()
         self._pace()
 
     def eof_received(self) -> bool:
@@ -227,7 +227,10 @@ class Session(asyncio.Protocol):
         may_read = self.attach is not None or (self._writable.is_set() and len(self._under_way) < MAX_UNDER_WAY)
         if may_read:
             self._transport.resume_reading()
+            self._watch_frame()
         else:
+            # While we do not read, the rest of a line is not late by the client's fault.
+            self._stop_frame_timer()
             self._transport.pause_reading()
 
     def _peer_is_gone(self) -> bool:

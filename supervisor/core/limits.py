@@ -113,8 +113,8 @@ def _check(name: str, value: float | None, maximum: float | None, job_type: str)
     if value < floor:
         raise RequestError(
             "below_floor",
-            f"limits.{name} ({option}): {_say(name, value)} is below {_say(name, floor)}, the least with which a "
-            f"{job_type} job fails clearly instead of hanging or aborting at its start",
+            f"limits.{name} ({option}): {_say(name, value)} is below the least that is allowed, {_say(name, floor)}: "
+            f"with less a {job_type} job would hang or abort at its start instead of failing clearly",
             {"limit": name, "floor": floor},
         )
 

@@ -9,6 +9,7 @@ Why we end a job is written down before the signal is sent: its outcome comes fr
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +34,8 @@ from supervisor.worker.workspace import OUTPUT, TEMPORARY, WORK, BadArchive, Wor
 
 OUTPUT_CHECK_S: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.2
+PREPARED_WITHIN_S: Final = 30.0
+KILLED_WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Finished:
 
 
 class Execution:
-    """The attempt of one lease in one slot. `finished` is set when it is over and its tree is verified gone."""
+    """The attempt of one lease in one slot. `finished` is set when it is over and its tree is verified gone.
+
+    `silent` says that its keeper does not do what it was told: the holder above it must be ended.
+    """
 
     def __init__(
         self, lease: Lease, slot: Slot, equipment: Equipment, level: str, on_start: Callable[[], None]
@@ -55,6 +61,7 @@ class Execution:
         self.slot = slot
         self.channel = Channel()
         self.finished: Finished | None = None
+        self.silent = False
         self._equipment = equipment
         self._on_start = on_start
         self._limits = lease.spec.limits
@@ -66,6 +73,7 @@ class Execution:
         self._deadline: float | None = None
         self._kill_at: float | None = None
         self._output_at: float | None = None
+        self._silent_at: float | None = time.monotonic() + PREPARED_WITHIN_S
         self._progress_at: float | None = None
         self._progress_told: Progress | None = None
 
@@ -85,8 +93,10 @@ class Execution:
                 case Ended():
                     assert self._output is not None
                     self._over(ending_of(event, self._output, self._intent, self._program()))
+                case KeeperLost() if event.gone and not self._started:
+                    self._give_back()
                 case KeeperLost():
-                    self._over(Ending(stuck=not event.gone))
+                    self._over(Ending(intent=self._intent, stuck=not event.gone))
 
     def on_channel(self) -> None:
         """The job said something."""
@@ -105,14 +115,16 @@ class Execution:
         if self._deadline is not None and now >= self._deadline:
             self._end("timeout", now)
         if self._kill_at is not None and now >= self._kill_at:
-            self._kill_at = None
-            self.slot.end(kill=True)
+            self._kill(now)
+        if self._silent_at is not None and now >= self._silent_at:
+            self._silent_at = None
+            self.silent = True
         if self._output_at is not None and now >= self._output_at:
             self._check_output(now)
 
     def next_time(self) -> float | None:
         """When `on_time` is wanted, in monotonic seconds."""
-        times = [at for at in (self._deadline, self._kill_at, self._output_at) if at is not None]
+        times = [at for at in (self._deadline, self._kill_at, self._output_at, self._silent_at) if at is not None]
         return min(times) if times else None
 
     def new_progress(self, now: float) -> Progress | None:
@@ -142,6 +154,7 @@ class Execution:
     def _start(self, prepared: Prepared, now: float) -> None:
         equipment, lease, spec = self._equipment, self.lease, self.lease.spec
         self._work_fd = prepared.work_fd
+        self._silent_at = None
         self._fallbacks = prepared.fallbacks
         workspace = Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths))
         head = workspace.fill(lease)
@@ -193,10 +206,16 @@ class Execution:
         self._intent = intent
         if not self._started:
             return
-        at_once = intent == "output_limit"
-        self.slot.end(kill=at_once)
-        if not at_once:
+        if intent == "output_limit":
+            self._kill(now)
+        else:
+            self.slot.end(kill=False)
             self._kill_at = now + self._equipment.kill_grace_s
+
+    def _kill(self, now: float) -> None:
+        self._kill_at = None
+        self._silent_at = now + KILLED_WITHIN_S
+        self.slot.end(kill=True)
 
     def _check_output(self, now: float) -> None:
         assert self._output is not None
@@ -213,6 +232,9 @@ class Execution:
         outcome = msgspec.structs.replace(outcome, enforced=self._enforced())
         if self.channel.refused is not None:
             outcome = _with_note(outcome, self.channel.refused)
+        if self._output is not None and self._output.disk_is_full():
+            logger.warning("the disk of the outputs is full: output of job {} may be missing", self.lease.job)
+            outcome = _with_note(outcome, "the disk that keeps the output is full, some of it may be missing")
         if self._started and not ending.stuck:
             outcome = self._with_artifacts(outcome)
         self._finish(Finished(outcome, self.channel.result, self.channel.progress))
@@ -246,7 +268,7 @@ class Execution:
         self._finish(Finished(None, None, None))
 
     def _finish(self, finished: Finished) -> None:
-        self._deadline = self._kill_at = self._output_at = None
+        self._deadline = self._kill_at = self._output_at = self._silent_at = None
         self.slot.close()
         self.channel.close()
         if self._output is not None:

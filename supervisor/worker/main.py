@@ -26,9 +26,12 @@ from supervisor.worker.signals import Terminations
 from supervisor.worker.title import set_title
 
 REPEAT_S: Final = 0.5
-"""Between repeats of a settle that the broker could not store."""
+REPEAT_CAP_S: Final = 10.0
+"""Between repeats of a settle that the broker could not store: at first, and at most."""
+MAX_UNSTARTED: Final = 5
 EXIT_OK: Final = 0
 EXIT_STUCK: Final = 5
+EXIT_BROKEN: Final = 6
 """A process that cannot be killed is in this worker's tree: the arbiter finds it and parks the slot."""
 
 
@@ -45,6 +48,9 @@ def run(context: WorkerContext) -> int:
     if worker.stuck_job is not None:
         context.scoreboard.say(f"a process of job {worker.stuck_job} cannot be killed: this slot is set aside")
         return EXIT_STUCK
+    if worker.is_broken:
+        context.scoreboard.say(f"{MAX_UNSTARTED} leases in a row could not be started")
+        return EXIT_BROKEN
     return EXIT_OK
 
 
@@ -67,6 +73,8 @@ class Worker:
         self._terms = Terminations()
         self._watched: list[Holder] = []
         self.stuck_job: int | None = None
+        self._unstarted = 0
+        self._repeat_s = REPEAT_S
 
     def work(self) -> None:
         """Until it has drained."""
@@ -87,8 +95,13 @@ class Worker:
             self._execution.interrupt(time.monotonic())
 
     def _drained(self) -> bool:
-        leaving = self._terms.count > 0 or self.stuck_job is not None
+        leaving = self._terms.count > 0 or self.stuck_job is not None or self.is_broken
         return leaving and self._execution is None and self._settle is None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it gets leases and cannot start them: another worker may."""
+        return self._unstarted >= MAX_UNSTARTED
 
     # Events
 
@@ -125,12 +138,23 @@ class Worker:
     def _on_holder(self, now: float) -> None:
         for holder in self._watched:
             if not holder.alive():
-                logger.error("the {} holder died; the next job starts another", holder.level)
                 if self._execution is not None:
                     self._execution.on_slot(now)
-                self._selector.unregister(holder)
-                self._equipment.drop_holder(holder)
-        self._watch_holders()
+                self._end_holder(holder, "died")
+
+    def _end_holder(self, holder: Holder, why: str) -> None:
+        logger.error("the {} holder {}; the next job starts another", holder.level, why)
+        self._selector.unregister(holder)
+        self._watched = [other for other in self._watched if other is not holder]
+        self._equipment.drop_holder(holder)
+
+    def _end_silent_keeper(self, execution: Execution, now: float) -> None:
+        """The last resort: whatever is under the holder dies with it."""
+        execution.silent = False
+        for holder in self._watched:
+            if holder.level == execution.level:
+                self._end_holder(holder, "does not answer and is killed")
+        execution.on_slot(now)
 
     def _on_time(self, now: float) -> None:
         if self._execution is not None:
@@ -150,6 +174,8 @@ class Worker:
         execution = self._execution
         if execution is None:
             return
+        if execution.silent:
+            self._end_silent_keeper(execution, now)
         if execution.finished is not None:
             self._finish(execution, execution.finished)
         elif self._attached and (progress := execution.new_progress(now)) is not None:
@@ -232,12 +258,14 @@ class Worker:
             return
         set_title(self._context.name, lease.job)
         level = self._equipment.level_for(lease)
+        self._on_holder(now)
         try:
             holder = self._equipment.holder(level)
             self._watch_holders()
             slot = holder.prepare(self._equipment.slot_class(lease))
         except SandboxError as error:
-            self._settle_as(lease, level, Finished(_no_sandbox(level, error), None, None))
+            died = any(not holder.alive() for holder in self._watched)
+            self._settle_as(lease, level, Finished(None if died else _no_sandbox(level, error), None, None))
             return
         self._execution = Execution(lease, slot, self._equipment, level, lambda: self._mark_started(lease.lease))
         self._selector.register(slot, selectors.EVENT_READ, "slot")
@@ -259,8 +287,10 @@ class Worker:
 
     def _settle_as(self, lease: Lease, level: str, finished: Finished) -> None:
         if finished.outcome is None:
+            self._unstarted += 1
             self._settle = Release(id=0, lease=lease.lease)
         else:
+            self._unstarted = 0
             self._settle = Settle(
                 id=0,
                 lease=lease.lease,
@@ -286,8 +316,10 @@ class Worker:
             logger.warning("an outcome could not be stored, repeating: {} ({})", answer.message, answer.code)
             if answer.code == "bad_request" and isinstance(self._settle, Settle):
                 self._settle.result, self._settle.progress = NULL, None
-            self._settle_at = now + REPEAT_S
+            self._settle_at = now + self._repeat_s
+            self._repeat_s = min(REPEAT_CAP_S, self._repeat_s * 2)
             return
+        self._repeat_s = REPEAT_S
         settled, self._settle = self._settle, None
         if answer.re == "ok" and isinstance(settled, Settle):
             following = value_of(answer, Settled).lease

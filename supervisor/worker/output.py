@@ -12,6 +12,7 @@ from supervisor.paths import Paths
 from supervisor.spool import create_output
 
 TAIL_BYTES: Final = 16 << 10
+FULL_BELOW_BYTES: Final = 64 << 10
 
 
 class Output:
@@ -53,6 +54,11 @@ class Output:
         reader = self._stdout_reader if self._merge else self._stderr_reader
         size = os.fstat(reader).st_size
         return os.pread(reader, TAIL_BYTES, max(0, size - TAIL_BYTES))
+
+    def disk_is_full(self) -> bool:
+        """Whether there is no room for more output: then some may be missing, and nobody told the job."""
+        room = os.fstatvfs(self._stdout_reader)
+        return room.f_bavail * room.f_frsize < FULL_BELOW_BYTES
 
     def cut(self) -> None:
         """Cuts each stream to its cap. Only once no process of the job is alive."""

@@ -182,6 +182,33 @@ def test_a_dribbling_client_is_measured_from_its_first_byte(raw) -> None:
     assert codes[0]["code"] == "frame_timeout"
 
 
+def test_a_client_that_is_never_idle_between_lines_is_not_cut(raw) -> None:
+    connection = raw()
+    line = b'{"op":"health","id":1}\n'
+    half = len(line) // 2
+    connection.send(line[:half])
+    began = time.monotonic()
+    while time.monotonic() - began < 6.5:
+        connection.send(line[half:] + line[:half])
+        assert connection.line()["re"] == "ok"
+        time.sleep(0.3)  # the client's pace is what is tested
+    connection.send(line[half:])
+    assert connection.line()["re"] == "ok"
+
+
+def test_many_requests_sent_at_once_are_all_answered_however_long_that_takes(daemon: Daemon, raw) -> None:
+    job = raw().ask(op="submit", request_id="waited-for-by-many", name="x.js", source="1", delay_s=6)["value"]["job"]
+    connection = raw(30)
+    connection.send(b"".join(b'{"op":"wait","jobs":[%d],"id":%d}\n' % (job, number) for number in range(1, 1001)))
+    ended = set()
+    while len(ended) < 1000:
+        answer = connection.line()
+        assert answer is not None
+        assert answer["re"] != "error", answer
+        if answer["re"] == "end":
+            ended.add(answer["id"])
+
+
 def test_half_a_frame_then_end_has_no_effect(daemon: Daemon, raw) -> None:
     before = daemon.ask("status")["jobs"]
     connection = raw()

@@ -78,6 +78,17 @@ def test_holder_killed_mid_job_loses_the_attempt_and_nothing_else(daemon: Daemon
     assert alive(worker)
 
 
+def test_a_keeper_that_was_stopped_does_not_hold_its_job_for_ever(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(settings=level("namespace")).start()
+    job, sleeper = running_job(daemon, SLEEPER, "--timeout", "1s")
+    keeper = next(pid for pid, name in tree_of(daemon.pid).items() if ": keeper" in name)
+    os.kill(keeper, signal.SIGSTOP)
+    assert daemon.ctl("wait", str(job), "--timeout", "40s").returncode == 1
+    assert reasons(daemon, job) == ["timeout"]
+    assert not alive(sleeper)
+    assert daemon.ctl("run", "-", "--runtime", "shell", stdin=b"exit 0").returncode == 0
+
+
 def test_broker_killed_mid_job_changes_nothing_for_the_job(daemon: Daemon) -> None:
     job = submit(daemon, "echo begin; sleep 1.5; echo end")
     wait_until(lambda: show(daemon, job)["state"] == "running", saying="the job's start")

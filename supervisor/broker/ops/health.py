@@ -19,6 +19,8 @@ async def health(service: Service, _: Caller, __: Health) -> dict[str, Any]:
         f"pool {pool} gets no isolation as strong as it demands: its jobs are refused"
         for pool in sorted({seat.attach.pool for seat in service.leases.seats().values() if not seat.attach.isolation})
     ]
+    if service.committer.disk_is_full:
+        reasons.append("the disk is full: submits are refused, and outcomes wait until there is room")
     if service.fleet.draining:
         reasons.append("the daemon is shutting down")
     if not service.fleet.members:
