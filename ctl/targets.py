@@ -8,7 +8,7 @@ from supervisor.core.names import STATES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ctl.client import Client
     from ctl.console import Console
@@ -61,11 +61,13 @@ def act_on_each(
     usual_states: Sequence[str],
     act: Callable[[int], str],
     done: list[int],
+    words: Mapping[str, str] | None = None,
 ) -> int:
     """Acts on the jobs that `options` name, or choose by `--state` and `--queue`; prints what became of each.
 
     Goes on after a failure. Returns the exit code of the first one; of chosen jobs, one that has changed its state
-    in the meantime is none. Appends the ids that were acted on to `done`.
+    in the meantime is none. Appends the ids that were acted on to `done`. `words` say a state after the act in a
+    clearer way, for people.
     """
     by_filter = bool(options.state or options.queue)
     if by_filter == bool(options.jobs):
@@ -89,7 +91,7 @@ def act_on_each(
                 break
             continue
         done.append(job)
-        _print_result(console, results, job, state)
+        _print_result(console, results, job, state, {} if options.dry_run else words or {})
     if console.json:
         console.print_json(results)
     elif by_filter and not ids:
@@ -97,10 +99,12 @@ def act_on_each(
     return code
 
 
-def _print_result(console: Console, results: list[dict[str, object]], job: int, state: str) -> None:
+def _print_result(
+    console: Console, results: list[dict[str, object]], job: int, state: str, words: Mapping[str, str]
+) -> None:
     if console.json:
         results.append({"job": job, "state": state})
     elif console.quiet:
         console.print(str(job))
     else:
-        console.print(f"{job}  {console.paint(state)}")
+        console.print(f"{job}  {console.paint(words.get(state, state))}")

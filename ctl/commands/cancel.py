@@ -41,6 +41,7 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
         (SCHEDULED, QUEUED, RUNNING),
         lambda job: client.cancel(job, options.reason),
         done,
+        {RUNNING: "cancelling"},
     )
     if options.wait and done and not options.dry_run:
         for _ in client.wait_each(done):

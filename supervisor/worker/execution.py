@@ -40,11 +40,15 @@ KILLED_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True)
 class Finished:
-    """What the broker is told. `outcome` None: no process was ever started, the lease is given back."""
+    """What the broker is told. `outcome` None: no process was ever started, the lease is given back.
+
+    `lost`: that was the sandbox's fault, not somebody's wish.
+    """
 
     outcome: Outcome | None
-    result: msgspec.Raw | None
-    progress: Progress | None
+    result: msgspec.Raw | None = None
+    progress: Progress | None = None
+    lost: bool = False
 
 
 class Execution:
@@ -94,7 +98,7 @@ class Execution:
                     assert self._output is not None
                     self._over(ending_of(event, self._output, self._intent, self._program()))
                 case KeeperLost() if event.gone and not self._started:
-                    self._give_back()
+                    self._finish(Finished(None, lost=True))
                 case KeeperLost():
                     self._over(Ending(intent=self._intent, stuck=not event.gone))
 
@@ -124,7 +128,10 @@ class Execution:
 
     def next_time(self) -> float | None:
         """When `on_time` is wanted, in monotonic seconds."""
-        times = [at for at in (self._deadline, self._kill_at, self._output_at, self._silent_at) if at is not None]
+        untold = self.channel.progress != self._progress_told and self._progress_at is not None
+        told_later = self._progress_at if untold and (self._progress_at or 0) > time.monotonic() else None
+        wanted = (self._deadline, self._kill_at, self._output_at, self._silent_at, told_later)
+        times = [at for at in wanted if at is not None]
         return min(times) if times else None
 
     def new_progress(self, now: float) -> Progress | None:
@@ -140,7 +147,7 @@ class Execution:
 
     def _begin(self, prepared: Prepared, now: float) -> None:
         if self._intent is not None:
-            self._give_back()
+            self._finish(Finished(None))
             return
         try:
             self._start(prepared, now)
@@ -262,10 +269,7 @@ class Execution:
 
     def _refuse(self, why: str) -> None:
         logger.info("job {} attempt {} cannot start: {}", self.lease.job, self.lease.attempt, why)
-        self._finish(Finished(Outcome(reason="spawn_error", message=why, retryable=False), None, None))
-
-    def _give_back(self) -> None:
-        self._finish(Finished(None, None, None))
+        self._finish(Finished(Outcome(reason="spawn_error", message=why, retryable=False)))
 
     def _finish(self, finished: Finished) -> None:
         self._deadline = self._kill_at = self._output_at = self._silent_at = None
