@@ -48,7 +48,7 @@ class _Broker:
         self._fleet = FleetView()
         self._fleet_known = asyncio.Event()
         self._done: asyncio.Future[None]
-        self._server: Server
+        self._server: Server | None = None
 
     async def live(self) -> int:
         context = self._context
@@ -104,7 +104,7 @@ class _Broker:
 
     async def _close(self) -> int:
         self._listening.close()
-        for session in self._server.sessions():
+        for session in self._server.sessions() if self._server is not None else ():
             session.close()
         await self._committer.close()
         self._reader.close()
@@ -142,9 +142,7 @@ class _Broker:
         """What a dead worker said before it died still counts; some of it may wait in the listener's backlog."""
         for _ in range(BACKLOG_TURNS):
             await asyncio.sleep(0)
-        if not hasattr(self, "_server"):
-            return
-        for session in self._server.sessions():
+        for session in self._server.sessions() if self._server is not None else ():
             if session.attach is not None and session.attach.incarnation == incarnation:
                 await session.read_to_end.wait()
 
