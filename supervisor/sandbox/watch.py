@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _INTERVAL_S = 0.05
 _LONGEST_INTERVAL_S = 1.0
 _SHARE_OF_A_CORE = 0.02
+_READINGS = 3
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Of proc_pid_stat(5), counted behind the name; utime and cutime are each followed by their system time.
 _UTIME_FIELD, _CUTIME_FIELD, _THREADS_FIELD, _START_FIELD = 11, 13, 17, 19
@@ -72,8 +73,11 @@ class Watch:
             self.used_cpu_s = max(self.used_cpu_s, self._group.cpu_s())
 
     def _measure_cpu(self, pids: list[int]) -> int:
-        """Two accounts, and the cgroup's if there is one: the largest counts. What the kernel hands from child to parent misses the children of a
-        parent that ignores SIGCHLD; what was seen live misses the time since the last sample. Returns threads."""
+        """Two accounts, and the cgroup's if there is one: the largest counts. Returns threads.
+
+        What the kernel hands from child to parent misses the children of a parent that ignores SIGCHLD; what was seen
+        live misses the time since the last sample.
+        """
         ticks = threads = 0
         seen: dict[tuple[int, bytes], int] = {}
         for pid in pids:
@@ -93,17 +97,27 @@ class Watch:
 
     def _memory(self, pids: list[int]) -> int:
         files_bytes = self._in_tmpfs()
-        resident_bytes = {pid: _kib(_read(f"/proc/{pid}/status"), b"RssAnon:", b"RssShmem:") for pid in pids}
-        simple_bytes = sum(map(sum, resident_bytes.values())) + files_bytes
+        simple_bytes = sum(sum(_resident(pid)) for pid in pids) + files_bytes
         if self._memory_bytes is None or simple_bytes <= self._memory_bytes:
             return simple_bytes
+        # HAZARD: shares are read one process after the other. Where some end meanwhile, those that are read later
+        # count more of what they shared: before a kill the least of a few readings counts.
+        least_bytes = simple_bytes
+        for _ in range(_READINGS):
+            least_bytes = min(least_bytes, self._proportional(self._tree.pids(), files_bytes))
+            if least_bytes <= self._memory_bytes:
+                break
+        return least_bytes
+
+    def _proportional(self, pids: list[int], files_bytes: int) -> int:
+        """What the processes have, shared pages counted once."""
         anonymous_bytes = shared_bytes = 0
-        for pid, resident in resident_bytes.items():
+        for pid in pids:
             shares = _read(f"/proc/{pid}/smaps_rollup")
-            own, common = _kib(shares, b"Pss_Anon:", b"Pss_Shmem:") if shares else resident
+            own, common = _kib(shares, b"Pss_Anon:", b"Pss_Shmem:") if shares else _resident(pid)
             anonymous_bytes += own
             shared_bytes += common
-        return min(simple_bytes, anonymous_bytes + max(shared_bytes, files_bytes))
+        return anonymous_bytes + max(shared_bytes, files_bytes)
 
     def _in_tmpfs(self) -> int:
         used_bytes = 0
@@ -118,6 +132,10 @@ def _read(path: str) -> bytes:
         return read_proc(path)
     except OSError:  # ended meanwhile, or not for us to see
         return b""
+
+
+def _resident(pid: int) -> tuple[int, ...]:
+    return _kib(_read(f"/proc/{pid}/status"), b"RssAnon:", b"RssShmem:")
 
 
 def _kib(text: bytes, *names: bytes) -> tuple[int, ...]:

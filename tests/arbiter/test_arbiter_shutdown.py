@@ -78,7 +78,7 @@ def test_a_third_signal_kills_what_listens_to_nothing(daemon: Daemon) -> None:
     daemon.signal(signal.SIGTERM)
     assert daemon.wait(10) == 0
     causes = {exited["worker"]: exited["cause"] for exited in daemon.heard("exited")}
-    assert causes["scripts/1"].startswith("ended by SIGKILL") and causes["scripts/2"] == "exited with code 0"
+    assert causes["scripts/1"] == "was killed at the shutdown" and causes["scripts/2"] == "exited with code 0"
 
 
 def test_a_deaf_worker_is_killed_when_every_time_is_over(daemon: Daemon) -> None:
