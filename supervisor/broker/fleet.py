@@ -40,13 +40,9 @@ class FleetView:
         """Whether the daemon is shutting down."""
         return self.newest is not None and self.newest.draining
 
-    def is_worker(self, pid: int) -> bool:
-        """Whether a live worker has this pid."""
-        return any(member.pid == pid for member in self.members)
-
-    def incarnation_is_live(self, incarnation: str) -> bool:
-        """Whether this incarnation runs."""
-        return any(member.incarnation == incarnation for member in self.members)
+    def runs(self, incarnation: str, pid: int) -> bool:
+        """Whether this incarnation is alive and is the process `pid`."""
+        return any(member.incarnation == incarnation and member.pid == pid for member in self.members)
 
 
 @dataclass

@@ -118,6 +118,7 @@ class Holder:
         with contextlib.suppress(BlockingIOError):
             os.read(self._children, 4096)
         with contextlib.suppress(ChildProcessError):
+            # Any child: nothing else in this process waits, and whether a keeper reported well is told on its socket.
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
 
@@ -126,7 +127,7 @@ class Holder:
         tree = SubreaperTree()
         tree.kill()
         with contextlib.suppress(ChildProcessError):
-            while True:
+            while True:  # any child, until there is none: nothing else in this process waits
                 os.waitpid(-1, 0)
 
 

@@ -179,7 +179,7 @@ def test_honest_jobs_beside_hostile_ones_run_as_if_alone(tmp_path: pathlib.Path)
         (tmp_path / name).write_text(text)
     honest = tmp_path / "honest.js"
     honest.write_text("let s=0;for(let i=0;i<1e6;i++)s+=i;console.log('sum',s)")
-    with running_daemon(tmp_path / "d", 'kill_grace = "300ms"\n', workers=4) as daemon, daemon.client() as client:
+    with running_daemon(tmp_path / "d", 'kill_grace = "300ms"\n', workers=24) as daemon, daemon.client() as client:
         slow: list[float] = []
         done = threading.Event()
         watcher = threading.Thread(target=watch_answers, args=(daemon.socket, slow, done))
@@ -188,6 +188,7 @@ def test_honest_jobs_beside_hostile_ones_run_as_if_alone(tmp_path: pathlib.Path)
         names = list(hostile)
         for number in range(20):
             client.submit(str(tmp_path / names[number % len(names)]), **limits)
+        wait_until(lambda: daemon.ask("status")["jobs"]["running"] >= 10, 20, "the hostile ones running together")
         jobs = [client.submit(str(honest), priority=10) for _ in range(20)]
         for job in jobs:
             ended = client.wait(job, timeout=90)

@@ -19,7 +19,7 @@ LOOK_AGAIN_S: Final = 0.01
 async def attach(service: Service, session: Session, request: Attach) -> None:
     """Gives back what was leased to it and never arrived; repeats the cancels of what it holds."""
     session.attach = request
-    await _until_known(service, request.incarnation)
+    await _until_known(service, request.incarnation, session.caller.pid)
     service.leases.attach(session.number, Seat(session, request, request.id))
     await service.committer.run(lambda tx: release_unheld(tx, incarnation=request.incarnation, holding=request.holding))
     session.answer(request.id, None)
@@ -27,11 +27,11 @@ async def attach(service: Service, session: Session, request: Attach) -> None:
         session.item(request.id, Order(cancel=lease))
 
 
-async def _until_known(service: Service, incarnation: str) -> None:
+async def _until_known(service: Service, incarnation: str, pid: int) -> None:
     """A worker may be faster than the arbiter's word that it exists."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + KNOWN_WITHIN_S
-    while not service.fleet.incarnation_is_live(incarnation):
+    while not service.fleet.runs(incarnation, pid):
         if loop.time() > deadline:
-            raise RequestError("permission_denied", f"incarnation {incarnation} is not one of this daemon's")
+            raise RequestError("permission_denied", f"process {pid} is not this daemon's incarnation {incarnation}")
         await asyncio.sleep(LOOK_AGAIN_S)
