@@ -19,7 +19,7 @@ DUE_AT_ONCE: Final = 1000
 """So many jobs at most become due in one call, so that no batch is held up for long."""
 
 DUE_BY: Final = """
-    SELECT id FROM jobs INDEXED BY jobs_due WHERE state = 'scheduled' AND due_us <= ? ORDER BY due_us LIMIT ?
+    SELECT id FROM jobs INDEXED BY jobs_due WHERE state = 'scheduled' AND waits = 0 AND due_us <= ? ORDER BY due_us LIMIT ?
 """
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -31,7 +31,7 @@ __all__ = [
     "states_of",
 ]
 
-NEXT_DUE: Final = "SELECT min(due_us) FROM jobs INDEXED BY jobs_due WHERE state = 'scheduled'"
+NEXT_DUE: Final = "SELECT min(due_us) FROM jobs INDEXED BY jobs_due WHERE state = 'scheduled' AND waits = 0"
 
 _NONE_YET: Final = dict.fromkeys(STATES, 0)
 _decode_data: Final = msgspec.json.Decoder(dict[str, Any]).decode

@@ -39,11 +39,14 @@ TABLES: Final = (
         exit_code INTEGER,
         signal TEXT,
         progress TEXT,
+        unique_key TEXT,
+        waits INTEGER NOT NULL DEFAULT 0 CHECK (waits >= 0),
         spec TEXT NOT NULL,
         CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_us IS NOT NULL)),
         CHECK (finished_us IS NULL OR reason IS NOT NULL),
         CHECK ((state = 'running') = (lease IS NOT NULL)),
         CHECK (state <> 'running' OR (attempt >= 1 AND started_us IS NOT NULL)),
+        CHECK (waits = 0 OR state = 'scheduled'),
         CHECK (cancel_requested = 0 OR state IN ('running', 'cancelled')),
         CHECK (state <> 'cancelled' OR reason IN ('cancelled', 'dependency')),
         CHECK (state <> 'completed' OR reason = 'ok')
@@ -97,12 +100,45 @@ TABLES: Final = (
     ) STRICT
     """,
     """
+    CREATE TABLE job_contents (
+        job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (job, sha256)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE dependencies (
+        job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        on_job INTEGER NOT NULL REFERENCES jobs (id),
+        condition TEXT NOT NULL CHECK (condition IN ('ok', 'any', 'fail')),
+        PRIMARY KEY (job, on_job)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE queues (
+        name TEXT PRIMARY KEY CHECK (name <> ''),
+        paused_us INTEGER NOT NULL,
+        paused_by INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE workers (
+        name TEXT PRIMARY KEY,
+        pool TEXT NOT NULL,
+        done INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        busy_s REAL NOT NULL DEFAULT 0,
+        restarts INTEGER NOT NULL DEFAULT 0,
+        reasons TEXT NOT NULL DEFAULT '{}'
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
     CREATE TABLE events (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        job INTEGER REFERENCES jobs (id) ON DELETE CASCADE,
         at_us INTEGER NOT NULL,
         kind TEXT NOT NULL CHECK (kind <> ''),
-        state TEXT NOT NULL,
+        state TEXT CHECK ((state IS NULL) = (job IS NULL)),
         attempt INTEGER,
         data TEXT NOT NULL
     ) STRICT
@@ -119,8 +155,13 @@ TABLES: Final = (
 
 INDEXES: Final = (
     "CREATE INDEX jobs_claim ON jobs (queue, type, priority DESC, due_us, id) WHERE state = 'queued'",
-    "CREATE INDEX jobs_due ON jobs (due_us) WHERE state = 'scheduled'",
+    "CREATE INDEX jobs_due ON jobs (due_us) WHERE state = 'scheduled' AND waits = 0",
     "CREATE INDEX jobs_state ON jobs (state, id)",
+    "CREATE INDEX jobs_finished ON jobs (state, finished_us) WHERE finished_us IS NOT NULL",
+    "CREATE UNIQUE INDEX jobs_unique ON jobs (queue, unique_key) "
+    "WHERE unique_key IS NOT NULL AND state IN ('scheduled', 'queued', 'running')",
+    "CREATE INDEX job_contents_sha256 ON job_contents (sha256)",
+    "CREATE INDEX dependencies_on_job ON dependencies (on_job)",
     "CREATE UNIQUE INDEX attempts_one_running ON attempts (job) WHERE state = 'running'",
     "CREATE INDEX attempts_incarnation ON attempts (incarnation) WHERE state = 'running'",
     "CREATE INDEX events_job ON events (job, id)",

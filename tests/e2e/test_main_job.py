@@ -88,13 +88,18 @@ CASES = {
 }
 
 
+# Where the kernel refuses memory before the keeper has seen too much of it, Node gives up by itself: the same cause.
+ALSO = {"Buffers beyond the memory limit": [(134, "memory_limit", None, "SIGABRT")]}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_run_tells_each_end_by_its_own_reason(level_daemon: Daemon, script, case: str) -> None:
     name, text, options, status, reason, exit_code, signal = CASES[case]
     done = level_daemon.ctl("run", *options, script(name, text))
     job = last(level_daemon)
     told = (done.returncode, job["reason"], job["exit_code"], job["signal"])
-    assert told == (status, reason, exit_code, signal), (job["message"], done.stderr.decode())
+    expected = [(status, reason, exit_code, signal), *ALSO.get(case, ())]
+    assert told in expected, (job["message"], done.stderr.decode())
     assert job["state"] == ("completed" if reason == "ok" else "failed")
     assert job["attempts"][0]["isolation"] == level_daemon.level
     assert job["attempts"][0]["evidence"] in ("exact", "inferred", "text")
