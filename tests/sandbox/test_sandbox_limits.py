@@ -52,7 +52,8 @@ for child in children: os.waitpid(child, 0)
 """
     result = bench.python(source, memory_bytes=256 * MIB)
     assert (result.code, result.ended.killed_for) == (0, None), result.ended
-    assert 120 * MIB < result.ended.peak_memory_bytes < 256 * MIB
+    # Read while the children end, the sum may come out too small; never as large as counting the hoard twice.
+    assert 64 * MIB < result.ended.peak_memory_bytes < 240 * MIB
 
 
 def test_files_in_memory_count_as_memory(private_bench: Bench) -> None:
