@@ -58,10 +58,12 @@ class Artifact:
 
 
 class Artifacts(list[Artifact]):
-    """The artifacts of `attempt` (None: there was none yet); `ended` says whether that attempt is over."""
+    """The artifacts of `attempt` (None: there was none yet); `ended` says whether that attempt is over, `removed`
+    whether retention has taken what it left."""
 
     attempt: int | None = None
     ended: bool = False
+    removed: bool = False
 
 
 def list_artifacts(ask: Ask, job: int, attempt: int | None) -> Artifacts:
@@ -74,7 +76,7 @@ def list_artifacts(ask: Ask, job: int, attempt: int | None) -> Artifacts:
             fields["attempt"] = attempt
         answer = ask("artifacts", fields)
         attempt = found.attempt = answer["attempt"]
-        found.ended = answer["ended"]
+        found.ended, found.removed = answer["ended"], answer.get("removed", False)
         if attempt is not None:
             found += [Artifact(ask, one, job, attempt) for one in answer["artifacts"]]
         after = answer["next"]

@@ -19,7 +19,7 @@ from supervisor.core.names import CANCELLED, FINAL_STATES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Any, Self, Unpack
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LARGEST_PAGE = 250
 """Jobs asked for at once: so many fit into one line, whatever their messages."""
 MOST_WAITED_FOR = 10_000
+UPGRADE_S = 330.0
+"""How long the answer to an upgrade may take: the new code is given five minutes to show that it is fit."""
 
 
 class Client:
@@ -69,14 +71,23 @@ class Client:
             return request.send(self._session)
 
     def submit_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[Submitted | WorkerctlError]:
-        """Queues many, each a dict of `submit`'s arguments (`{"file": "a.js", "args": ["1"]}`); many are under way
-        at once. Returns in their order what became of each: the place of a refused one holds its error.
-        """
-        from ctl.prepare import prepare_all, submitted
+        """Queues many, each a dict of `submit`'s arguments (`{"file": "a.js", "args": ["1"]}`), up to 1000 in a
+        transaction. Returns in their order what became of each: the place of a refused one holds its error.
 
-        requests = prepare_all(self._session, jobs)
-        values = self._session.call_many("submit", requests)
-        return [value if isinstance(value, WorkerctlError) else submitted(value) for value in values]
+        One with a `"key": "a"` may be waited for by later ones: `"after": ["a"]`, `["a:any"]`.
+        """
+        from ctl.bulk import store_each
+        from ctl.prepare import prepare_all
+
+        return store_each(self._session, prepare_all(self._session, jobs))
+
+    def submit_lines(
+        self, path: str, told: Callable[[int, Submitted], None], defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        """Queues the jobs of a file as `submit --batch` does; `told` hears of each, with the number of its line."""
+        from ctl.batch import read_batch
+
+        read_batch(path, self._session, defaults or {}).store(self._session, told)
 
     def wait(self, job: AnyJob, timeout: str | float | None = None) -> Job:
         """The job, when it is final; raises WaitTimeout after `timeout` (seconds or `1h30m`)."""
@@ -241,20 +252,131 @@ class Client:
                 if now.state not in FINAL_STATES or _ran_again(before, now):
                     return now.state
 
+    def delete(self, job: AnyJob) -> str:
+        """Removes the job for good, with its output; returns the state that it was in.
+
+        Raises WrongState for one that runs: cancel it first.
+        """
+        try:
+            return str(self._ask("delete", {"job": id_of(job)})["state"])
+        except NotFound as error:
+            if error.repeated:
+                return "deleted"
+            raise
+
+    def prune(
+        self,
+        states: Iterable[str] = (),
+        queue: str | None = None,
+        older_than: str | float | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Removes the jobs that are so (finished ones, unless `states` says otherwise) and yields what went, as
+        `{jobs: [{job, state}], outputs: {jobs, bytes}}`. With nothing chosen, what the daemon's retention says.
+        """
+        from ctl.submission import duration_s
+
+        fields: dict[str, Any] = {"states": [*states], "dry_run": dry_run}
+        if queue is not None:
+            fields["queue"] = queue
+        if older_than is not None:
+            fields["older_than_s"] = duration_s("older_than", older_than)
+        yield from self._session.stream("prune", lambda: fields)
+
+    def pause(self, *queues: str) -> dict[str, Any]:
+        """Lets nothing more of these queues start, or (none named) of any: `{changed, paused}`."""
+        paused: dict[str, Any] = self._ask("pause", {"queues": [*queues]})
+        return paused
+
+    def resume(self, *queues: str) -> dict[str, Any]:
+        """Lets jobs of these queues start again, or (none named) of all: `{changed, paused}`."""
+        paused: dict[str, Any] = self._ask("resume", {"queues": [*queues]})
+        return paused
+
+    def backup(self, file: str | os.PathLike[str], *, force: bool = False) -> int:
+        """Writes a copy of the queue to `file`, which appears whole or not at all; returns its size in bytes.
+
+        Raises InvalidRequest where it is there already, unless `force`.
+        """
+        from ctl.backup import save_backup
+
+        return save_backup(self._session, os.fspath(file), force=force)
+
     def status(self) -> dict[str, Any]:
         """`{version, pid, uptime_s, state, jobs: {state: number}, workers: […], isolation: {…}}`."""
         status: dict[str, Any] = self._ask("status")
         return status
+
+    def workers(self) -> builtins.list[dict[str, Any]]:
+        """Each worker slot: `{name, pool, state, pid, job, last_beat_s, done, failed, busy_s, restarts, reasons, …}`."""
+        workers: builtins.list[dict[str, Any]] = self._ask("workers")["workers"]
+        return workers
+
+    def stats(self) -> dict[str, Any]:
+        """`{jobs, queues, pools, finished, times, failures}`: totals, throughput, times, causes of failure."""
+        stats: dict[str, Any] = self._ask("stats")
+        return stats
+
+    def events(
+        self, *, job: AnyJob | None = None, after: int | None = None, limit: int | None = None, follow: bool = False
+    ) -> Iterator[Event]:
+        """What happened to jobs, workers and the daemon, oldest first: after a cursor, or the newest `limit`.
+
+        `follow` goes on without end, through restarts; `limit` is then how many old ones it begins with.
+        """
+        from ctl import events
+
+        which = events.follow if follow else events.past
+        return which(self._session, None if job is None else id_of(job), after, limit)
 
     def health(self) -> dict[str, Any]:
         """`{"status": "healthy"|"degraded", "reasons": […]}`."""
         health: dict[str, Any] = self._ask("health")
         return health
 
+    def token(self, role: str = "write") -> dict[str, Any]:
+        """The bearer token of HTTP for a role (`read`, `write`), or the key of webhooks; with the gateway's address."""
+        token: dict[str, Any] = self._ask("token", {"role": role})
+        return token
+
     def doctor(self) -> dict[str, Any]:
         """The daemon's checks of itself: `{checks: [{name, status: ok|warn|fail|skipped, found, remedy}]}`."""
         checks: dict[str, Any] = self._ask("doctor")
         return checks
+
+    def scale(self, pool: str, replicas: int) -> dict[str, Any]:
+        """Gives a pool so many workers: `{pool, before, replicas}`. Raises InvalidRequest for a pool there is not."""
+        scaled: dict[str, Any] = self._ask("scale", {"pool": pool, "replicas": replicas})
+        return scaled
+
+    def restart(self, pool: str | None = None) -> builtins.list[str]:
+        """Begins to replace the workers of a pool, or of all, one at a time; returns their names."""
+        names: builtins.list[str] = self._ask("restart", {} if pool is None else {"pool": pool})["workers"]
+        return names
+
+    def reload(self) -> dict[str, Any]:
+        """Has the settings read again: `{changed, needs_restart, pools: {added, removed, renewed}, replicas, workers}`.
+
+        Raises InvalidRequest (`bad_settings`) if they are wrong; then nothing has changed.
+        """
+        done: dict[str, Any] = self._ask("reload")
+        return done
+
+    def upgrade(self, python: str | None = None) -> dict[str, Any]:
+        """Has the daemon go over to the code of the interpreter `python` (default: of its own), in place:
+        `{before, version}`. Broker and workers follow by themselves; `status()["upgrade"]` is None when all have.
+
+        Raises NotAllowed (`preflight_failed`) if the new code is not fit; then nothing has changed.
+        """
+        fields = {} if python is None else {"python": python}
+        done: dict[str, Any] = self._session.call("upgrade", fields, repeat=False, insist=False, answer_s=UPGRADE_S)
+        return done
+
+    def drain(self, *, on: bool = True) -> dict[str, Any]:
+        """Has no more jobs started, or (`on=False`) started again: `{state, running}`. Waits for nothing."""
+        drained: dict[str, Any] = self._ask("drain", {"on": on})
+        return drained
 
     def stop(self) -> str:
         """Stops the daemon: running jobs may finish within its time-out. Returns `stopping`."""

@@ -49,19 +49,22 @@ class Connection:
         """Ends the connection; the broker drops whatever still streams on it."""
         self._socket.close()
 
-    def ask(self, op: str, fields: dict[str, Any]) -> Any:
+    def ask(self, op: str, fields: dict[str, Any], answer_s: float | None = None) -> Any:
         """The value of the answer to one request; raises the error it is answered with."""
         number = self.send(op, fields)
-        deadline = time.monotonic() + self.answer_s
+        deadline = time.monotonic() + (self.answer_s if answer_s is None else answer_s)
         while True:
             answer = self.receive(deadline)
             if answer.get("id") in (number, None):
                 return value_of(answer)
 
-    def send(self, op: str, fields: dict[str, Any]) -> int:
-        """Sends one request; returns its number, which its answers carry."""
+    def send(self, op: str, fields: dict[str, Any] | bytes) -> int:
+        """Sends one request; returns its number, which its answers carry. `fields` may be written as JSON already."""
         self._last_id += 1
-        line = encode({"op": op, "id": self._last_id, **fields})
+        if isinstance(fields, bytes):
+            line = b'{"op":"%s","id":%d,%s\n' % (op.encode(), self._last_id, fields.removeprefix(b"{"))
+        else:
+            line = encode({"op": op, "id": self._last_id, **fields})
         try:
             self._socket.settimeout(self.answer_s)
             self._socket.sendall(line)

@@ -26,6 +26,7 @@ _COLORS = {
     "backoff": "33",
     "stopping": "33",
     "draining": "33",
+    "paused": "33",
     "scheduled": "2",
     "idle": "2",
     "starting": "2",

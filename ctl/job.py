@@ -67,7 +67,8 @@ class Job(_Record):
     due_at: str | None
     started_at: str | None
     finished_at: str | None
-    waiting_for: list[Any]
+    waiting_for: list[int]
+    unique_key: str | None
     limits: dict[str, Any]
     progress: dict[str, Any] | None
     result: Any
@@ -95,14 +96,21 @@ class Job(_Record):
 class Submitted:
     """A submit that was acknowledged: it is durable. `created` is False if it was stored by an earlier request.
 
-    `findings` are what the code check noticed: `{"line": 3, "rule": "eval", "message": "…"}` each.
+    `existing`: it is another job, which has the unique key. `findings` are what the code check noticed: `{"line": 3, "rule": "eval", "message": "…"}` each.
     """
 
     def __init__(
-        self, id: int, created: bool, warnings: list[str], findings: list[dict[str, Any]] | None = None
+        self,
+        id: int,
+        created: bool,
+        warnings: list[str],
+        findings: list[dict[str, Any]] | None = None,
+        *,
+        existing: bool = False,
     ) -> None:
         self.id = id
         self.created = created
+        self.existing = existing
         self.warnings = warnings
         self.findings = findings or []
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import TypedDict
 
+    from ctl.job import Job, Submitted
+
     class SubmitOptions(TypedDict, total=False):
         """What `Client.submit` takes besides the file."""
 
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
         args: Iterable[str]
         env: Mapping[str, str]
         runtime: str
+        type: str
+        """Of a handler's job, which has no file."""
+        params: object
+        """What the job is given; any JSON."""
         queue: str
         priority: int
         delay: str | float
@@ -47,5 +53,11 @@ if TYPE_CHECKING:
         network: bool
         isolation: str
         merge: bool
+        unique: str
+        """A key: at most one scheduled, queued or running job of the queue has it."""
+        on_conflict: str
+        """What a taken key means: `return` that job (`Submitted.existing`), or `refuse`."""
+        after: Iterable[int | str | Job | Submitted]
+        """Jobs that must end first: `42` or `"42:ok"` complete, `"42:any"`, `"42:fail"`."""
         request_id: str
         """Made by the client if not given. The same id again is the same job."""

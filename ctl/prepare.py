@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ctl.blob import Blob
+    from ctl.bulk import Entry
     from ctl.session import Session
 
 
@@ -63,39 +64,70 @@ def prepare(file: str | os.PathLike[str] | None, options: Mapping[str, Any]) -> 
         request.close()
 
 
-def prepare_all(session: Session, jobs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The fields of each submit, all content put; raises InvalidRequest naming which one."""
-    requests: list[dict[str, Any]] = []
+def prepare_all(session: Session, jobs: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """Each submit, all content put; raises InvalidRequest naming which one."""
+    from ctl.bulk import Entry, check_key, linked
+
+    entries: list[Entry] = []
+    places: dict[str, int] = {}
     for number, job in enumerate(jobs):
         options = dict(job)
+        key = options.pop("key", None)
         try:
-            with prepare(options.pop("file", None), options) as request:
+            there, earlier = linked(options.pop("after", None) or (), places)
+            with prepare(options.pop("file", None), {**options, "after": there}) as request:
                 request.put(session)
-                requests.append(request.fields)
+                entries.append(Entry(request.fields, earlier))
+            if key is not None:
+                places[check_key(key, places)] = number
         except WorkerctlError as error:
             error.message = f"job {number} of the list: {error.message}"
             error.args = (error.message,)
             raise
-    return requests
+    return entries
 
 
 def submitted(value: dict[str, Any], warnings: Iterable[str] = ()) -> Submitted:
     """What a submit was answered with."""
     said = [*warnings, *value.get("warnings", ())]
-    return Submitted(value["job"], bool(value.get("created", True)), said, value.get("findings"))
+    existing = bool(value.get("existing"))
+    return Submitted(value["job"], bool(value.get("created", True)), said, value.get("findings"), existing=existing)
+
+
+@contextmanager
+def content(**what: Any) -> Iterator[Prepared]:
+    """The fields that say what a job is made of: `file` or `source`, `main`, `files`, `stdin` or `stdin_file`."""
+    request = _content(**what)
+    try:
+        yield request
+    finally:
+        request.close()
 
 
 def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> Prepared:
-    source = options.pop("source", None)
     name = options.pop("name", None)
-    main = options.pop("main", None)
-    files = [os.fspath(path) for path in options.pop("files", None) or ()]
-    stdin, stdin_file = options.pop("stdin", None), options.pop("stdin_file", None)
     request_id = options.pop("request_id", None) or os.urandom(16).hex()
+    what = {key: options.pop(key, None) for key in ("source", "main", "files", "stdin", "stdin_file")}
     asked = submit_fields(options)
-    script = _script(file, source, main, files)
+    is_typed = "type" in asked and file is None and not any(value is not None for value in what.values())
+    request = Prepared({}, [], []) if is_typed and "runtime" not in options else _content(file, **what)
+    request.fields = {"request_id": request_id, **request.fields, **asked}
+    if name is not None:
+        request.fields["name"] = name
+    return request
+
+
+def _content(
+    file: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    main: str | None = None,
+    files: Iterable[str | os.PathLike[str]] | None = None,
+    stdin: str | bytes | None = None,
+    stdin_file: str | os.PathLike[str] | None = None,
+) -> Prepared:
+    script = _script(file, source, main, [os.fspath(path) for path in files or ()])
     blobs = [place.blob for place in script.places]
-    fields: dict[str, Any] = {"request_id": request_id, **script.fields}
+    fields: dict[str, Any] = dict(script.fields)
     if script.places:
         fields["contents"] = [place.reference for place in script.places]
     input_blob = _input(file, stdin, stdin_file)
@@ -107,15 +139,12 @@ def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> P
         else:
             fields["stdin_sha256"] = input_blob.sha256
             blobs.append(input_blob)
-    fields.update(asked)
-    if name is not None:
-        fields["name"] = name
     return Prepared(fields, blobs, script.warnings)
 
 
 def _script(file: str | os.PathLike[str] | None, source: str | None, main: str | None, files: list[str]) -> Script:
     if (file is None) == (source is None):
-        raise invalid("give a script: either a file, or its text as `source`")
+        raise invalid("give a script: either a file, or its text as `source`; or the `type` of a handler's job")
     if file is not None:
         return read_script(os.fspath(file), main, files)
     assert source is not None

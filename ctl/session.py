@@ -14,7 +14,7 @@ from ctl.errors import DaemonFailed, NoDaemon, WorkerctlError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
 PATIENCE_S = 10.0
@@ -47,6 +47,48 @@ class _Patience:
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
 
 
+class _Places:
+    """Requests by their places: those to come, and those that were sent and are not answered."""
+
+    def __init__(self, requests: Iterable[dict[str, Any] | bytes | None]) -> None:
+        self._requests = iter(requests)
+        self._count = 0
+        self._open: dict[int, dict[str, Any] | bytes] = {}
+        self._again: list[int] = []
+        self._ended = False
+
+    def any(self) -> bool:
+        """Whether there is or may be something to do."""
+        return bool(self._open) or not self._ended
+
+    def begin_again(self) -> None:
+        """On a new connection: what was not answered is to be sent first."""
+        self._again = sorted(self._open, reverse=True)
+
+    def next(self) -> tuple[int, dict[str, Any] | bytes] | None:
+        """The next one to send; None if there is none before something has been answered."""
+        if self._again:
+            place = self._again.pop()
+            return place, self._open[place]
+        if self._ended:
+            return None
+        try:
+            request = next(self._requests)
+        except StopIteration:
+            self._ended = True
+            return None
+        if request is None:
+            return None
+        place = self._count
+        self._count += 1
+        self._open[place] = request
+        return place, request
+
+    def answered(self, place: int) -> None:
+        """It is done."""
+        del self._open[place]
+
+
 class Session:
     """A way to the broker that outlives its connections. Not for use by several threads at once."""
 
@@ -63,18 +105,27 @@ class Session:
             self._connection.close()
             self._connection = None
 
-    def call(self, op: str, fields: dict[str, Any], *, repeat: bool = True, insist: bool = True) -> Any:
+    def call(
+        self,
+        op: str,
+        fields: dict[str, Any],
+        *,
+        repeat: bool = True,
+        insist: bool = True,
+        answer_s: float | None = None,
+    ) -> Any:
         """The value of one answer.
 
         `repeat`: the request may be sent again after a broken connection or a commit whose outcome is unknown;
-        otherwise that raises `outcome_unknown`. `insist`: wait for a daemon that has gone to come back.
+        otherwise that raises `outcome_unknown`. `insist`: wait for a daemon that has gone to come back. `answer_s`:
+        how long this answer may take, if not as long as any.
         """
         patience = _Patience(self._patience_s)
         repeated = False
         while True:
             try:
                 connection = self._shared(patience, insist)
-                return connection.ask(op, fields)
+                return connection.ask(op, fields, answer_s)
             except Lost as lost:
                 self.close()
                 error: WorkerctlError = _unknown(op, lost)
@@ -93,24 +144,25 @@ class Session:
             error.repeated = True
             patience.pause(error)
 
-    def call_many(self, op: str, requests: Sequence[dict[str, Any]], window: int = 64) -> list[Any]:
-        """The values of many answers, in the requests' order; a refused one's place holds its WorkerctlError.
+    def call_each(
+        self, op: str, requests: Iterable[dict[str, Any] | bytes | None], window: int = 64
+    ) -> Iterator[tuple[int, Any]]:
+        """Answers as they come: the request's place and its value, or the WorkerctlError that refuses it.
 
-        Up to `window` requests are under way at once. All may be repeated.
+        Up to `window` requests are under way at once. All may be repeated. A None among them means that the next one
+        is not known before what is under way has been answered.
         """
-        results: list[Any] = [None] * len(requests)
-        waiting = list(range(len(requests)))
         patience = _Patience(self._patience_s)
-        while waiting:
+        coming = _Places(requests)
+        while coming.any():
             try:
-                self._exchange(op, requests, waiting, results, patience, window)
+                yield from self._exchange(op, coming, patience, window)
             except Lost as lost:
                 self.close()
                 patience.pause(_unknown(op, lost))
             except BaseException:
                 self.close()
                 raise
-        return results
 
     def stream(self, op: str, position: Callable[[], dict[str, Any]]) -> Iterator[Any]:
         """The values of a stream's items until its end; `position()` gives the fields to begin or resume with.
@@ -146,22 +198,17 @@ class Session:
             if connection is not None:
                 connection.close()
 
-    def _exchange(
-        self,
-        op: str,
-        requests: Sequence[dict[str, Any]],
-        waiting: list[int],
-        results: list[Any],
-        patience: _Patience,
-        window: int,
-    ) -> None:
-        """One connection's share of `call_many`: removes from `waiting` what was answered."""
+    def _exchange(self, op: str, coming: _Places, patience: _Patience, window: int) -> Iterator[tuple[int, Any]]:
+        """One connection's share of `call_each`."""
         connection = self._shared(patience, insist=True)
-        todo = iter(tuple(waiting))
         sent: dict[int, int] = {}
-        while waiting:
-            while len(sent) < window and (index := next(todo, None)) is not None:
-                sent[connection.send(op, requests[index])] = index
+        coming.begin_again()
+        while True:
+            while len(sent) < window and (request := coming.next()) is not None:
+                place, fields = request
+                sent[connection.send(op, fields)] = place
+            if not sent:
+                return
             answer = connection.receive(time.monotonic() + self._answer_s)
             if answer.get("id") is None:
                 value_of(answer)
@@ -169,13 +216,14 @@ class Session:
             if answered is None:
                 continue
             try:
-                results[answered] = value_of(answer)
+                value = value_of(answer)
             except WorkerctlError as refusal:
                 if refusal.code == "outcome_unknown":
                     raise Lost(refusal.message) from None
-                results[answered] = refusal
-            waiting.remove(answered)
+                value = refusal
+            coming.answered(answered)
             patience.renew()
+            yield answered, value
 
     def _shared(self, patience: _Patience, insist: bool) -> Connection:
         if self._connection is None:

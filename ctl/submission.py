@@ -7,6 +7,7 @@ the daemon's to decide.
 from __future__ import annotations
 
 from ctl.errors import invalid
+from ctl.job import id_of
 from supervisor.core.units import parse_duration_s, parse_size_bytes
 
 TYPE_CHECKING = False
@@ -15,11 +16,32 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from ctl.job import Job, Submitted
+
+CONDITIONS = ("ok", "any", "fail")
 DURATIONS = {"timeout": "wall_s", "cpu": "cpu_s"}
 SIZES = {"memory": "memory_bytes", "file_size": "file_size_bytes", "disk": "disk_bytes", "output": "output_bytes"}
 COUNTS = {"processes": "processes", "open_files": "open_files"}
-PLAIN = ("queue", "priority", "retries", "on_loss", "network", "isolation")
-OPTIONS = frozenset({*DURATIONS, *SIZES, *COUNTS, *PLAIN, "delay", "at", "backoff", "merge", "env", "args", "runtime"})
+PLAIN = ("queue", "priority", "retries", "on_loss", "on_conflict", "network", "isolation", "webhook")
+OPTIONS = frozenset(
+    {
+        *DURATIONS,
+        *SIZES,
+        *COUNTS,
+        *PLAIN,
+        "delay",
+        "at",
+        "backoff",
+        "merge",
+        "env",
+        "args",
+        "runtime",
+        "type",
+        "params",
+        "unique",
+        "after",
+    }
+)
 
 
 def submit_fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +63,10 @@ def submit_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         fields["delay_s"] = duration_s("delay", said["delay"])
     if "at" in said:
         fields["due_at"] = moment(said["at"])
+    if "unique" in said:
+        fields["unique_key"] = str(said["unique"])
+    if said.get("after"):
+        fields["after"] = [awaited(one) for one in said["after"]]
     if "backoff" in said:
         fields["backoff"] = backoff(said["backoff"])
     if said.get("merge"):
@@ -49,6 +75,12 @@ def submit_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         fields["env"] = {str(key): str(value) for key, value in said["env"].items()}
     if said.get("args"):
         fields["args"] = [str(argument) for argument in said["args"]]
+    if "params" in options:
+        fields["params"] = options["params"]
+    if "type" in said:
+        if "runtime" in said:
+            raise invalid("--type and --runtime exclude each other: a runtime is the type of a script")
+        fields["type"] = str(said["type"])
     if "runtime" in said:
         fields["type"] = said["runtime"]
     return fields
@@ -95,17 +127,25 @@ def _whole(option: str, value: str | int) -> int:
 
 
 def moment(value: str | datetime) -> str:
-    """RFC 3339 UTC of an ISO 8601 text or a datetime; without a zone it is this machine's local time."""
-    from datetime import UTC, datetime
+    """RFC 3339 UTC of a datetime or a text that `ctl.schedule` understands; without a zone it is local time."""
+    from ctl.schedule import moment_of
 
-    try:
-        when = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except (ValueError, OverflowError):
+    return moment_of(value)
+
+
+def awaited(value: str | int | Job | Submitted | dict[str, Any]) -> dict[str, Any]:
+    """A job to wait for: `42`, `"42:any"`, or a job itself (to complete); what is in the wire's form stays so."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str):
+        return {"job": id_of(value)}
+    job, colon, condition = value.partition(":")
+    if not (job.isascii() and job.isdecimal() and int(job) > 0) or (colon and condition not in CONDITIONS):
         raise invalid(
-            f"--at: {value!r} is not a date and time: write 2026-01-31T08:00 (local time), or with a zone as in "
-            "2026-01-31T08:00:00Z"
-        ) from None
+            f"--after: {value!r} is not JOB[:CONDITION] such as 42 or 42:any; the conditions are ok (it must complete, "
+            "the default), any (it must end) and fail (it must fail)"
+        )
+    return {"job": int(job), "condition": condition or "ok"}
 
 
 def backoff(value: str | Mapping[str, float]) -> dict[str, float]:
@@ -124,6 +164,34 @@ def backoff(value: str | Mapping[str, float]) -> dict[str, float]:
     if len(parts) > 2:
         fields["cap_s"] = duration_s("backoff", parts[2])
     return fields
+
+
+def params_of(text: str) -> Any:
+    """What `--params` says: JSON, or `@FILE` with JSON in it (`@-`: ours). Raises InvalidRequest."""
+    import json
+
+    if text.startswith("@"):
+        text = _text_of(text[1:])
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"--params: not JSON: {error}; write it as --params '{{\"width\": 80}}', or @FILE") from None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _text_of(path: str) -> str:
+    import sys
+
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read().decode()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise invalid(f"--params: cannot read {path}: {error}") from None
 
 
 def environment(assignments: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:

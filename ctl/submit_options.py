@@ -12,6 +12,7 @@ _SAME_NAME = (
     "name",
     "main",
     "runtime",
+    "type",
     "queue",
     "priority",
     "delay",
@@ -30,15 +31,26 @@ _SAME_NAME = (
     "network",
     "isolation",
     "merge",
+    "unique",
+    "on_conflict",
+    "after",
+    "webhook",
     "args",
 )
 
 
-def add_submit_options(parser: argparse.ArgumentParser) -> None:
+def add_submit_options(parser: argparse.ArgumentParser, *, file_needed: bool = True) -> None:
     """FILE and its options. Values are checked when the submit is made ready, where Python callers' are, too."""
-    parser.add_argument("file", metavar="FILE", help="a script, a folder, or - for standard input; ARGS after --")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs=None if file_needed else "?",
+        help="a script, a folder, or - for standard input; ARGS after --",
+    )
     what = parser.add_argument_group("what to run")
     what.add_argument("--runtime", choices=RUNTIMES, metavar="R", help=f"{', '.join(RUNTIMES)} (else: ending, `#!`)")
+    what.add_argument("--type", metavar="T", help="a job for a handler, with --params; without FILE")
+    what.add_argument("--params", metavar="JSON", help="what the job is given as JSON: the text, or @FILE")
     what.add_argument("--main", metavar="PATH", help="the script inside the folder FILE")
     what.add_argument("--file", action="append", dest="files", metavar="PATH", help="one more file beside the script")
     what.add_argument("--stdin", dest="stdin_file", metavar="FILE", help="what it reads (- for ours; else nothing)")
@@ -51,7 +63,18 @@ def add_submit_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--priority", metavar="N", help="-1000 … 1000, greater runs first (else 0)")
     due = where.add_mutually_exclusive_group()
     due.add_argument("--delay", metavar="D", help="not before so long from now (90, 1h30m)")
-    due.add_argument("--at", metavar="ISO", help="not before this moment (2026-01-31T08:00, local unless it says)")
+    due.add_argument("--at", metavar="WHEN", help="not before (2026-01-31T08:00, 18:00, 'tomorrow 09:00', 'mon 9am')")
+    where.add_argument(
+        "--after",
+        action="append",
+        metavar="JOB[:COND]",
+        help="not before JOB's end: ok if it completes (usual), any, fail if it fails; else it is cancelled",
+    )
+    where.add_argument("--unique", metavar="KEY", help="one unfinished job of this key a queue: else that one's id")
+    where.add_argument(
+        "--on-conflict", choices=("return", "refuse"), metavar="X", help="if KEY is taken: return that id, or refuse"
+    )
+    where.add_argument("--webhook", metavar="URL", help="POST there when it is over; the daemon must allow it")
     network = where.add_mutually_exclusive_group()
     network.add_argument("--network", action="store_true", default=None, help="let it use the network")
     network.add_argument("--no-network", dest="network", action="store_false", default=None, help="no network")
@@ -78,4 +101,11 @@ def submit_arguments(options: argparse.Namespace) -> dict[str, Any]:
         from ctl.submission import environment
 
         said["env"] = environment(options.env or (), options.env_file or ())
-    return {"file": options.file, **{name: value for name, value in said.items() if value not in (None, [])}}
+    if options.file is not None:
+        said["file"] = options.file
+    arguments = {name: value for name, value in said.items() if value not in (None, [])}
+    if options.params is not None:
+        from ctl.submission import params_of
+
+        arguments["params"] = params_of(options.params)
+    return arguments

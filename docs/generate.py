@@ -23,8 +23,8 @@ from ctl import parser as ctl_parser
 from supervisor import cli
 from supervisor.broker import admission, chunk, server, session
 from supervisor.config import describe_settings
-from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL
-from supervisor.core import errors, job, limits, names, outcome, retry, state
+from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL, QUEUE, RETENTION
+from supervisor.core import dependency, errors, job, limits, names, outcome, retry, state
 from supervisor.wire import codec, control, frame, lease
 from tests.sandbox import escapes
 
@@ -34,6 +34,7 @@ UNWRITTEN: Final = "?"
 
 STRUCTS: Final[dict[str, type]] = {
     "ContentRef": control.ContentRef,
+    "After": dependency.After,
     "Limits": limits.LimitsRequest,
     "Backoff": retry.Backoff,
     "Progress": job.Progress,
@@ -228,6 +229,11 @@ def _isolation(_: str, __: dict[str, str]) -> list[str]:
     return _table(("Level", "Meaning"), [(f"`{name}`", what) for name, what in names.ISOLATION.items()])
 
 
+def _events(_: str, meanings: dict[str, str]) -> list[str]:
+    rows = [(f"`{name}`", what, meanings.get(name, UNWRITTEN)) for name, what in names.EVENTS.items()]
+    return _table(("Event", "What happened", "Members of `data`"), rows)
+
+
 def _codes(_: str, __: dict[str, str]) -> list[str]:
     rows = [
         (f"`{name}`", str(code.exit_status), str(code.http_status), code.meaning) for name, code in names.CODES.items()
@@ -285,11 +291,12 @@ def variable(key: str) -> str:
 
 def _group(key: str) -> str:
     parts = key.split(".")
-    return {1: "daemon", 2: parts[0], 3: "pool", 4: parts[2] if len(parts) == 4 else ""}[len(parts)]
+    return {1: "daemon", 2: parts[0], 3: parts[0].removesuffix("s"), 4: parts[2] if len(parts) == 4 else ""}[len(parts)]
 
 
 def _legal(key: str) -> str:
-    table = {1: DAEMON, 2: LOG, 3: POOL, 4: LIMIT}[key.count(".") + 1]
+    tables = {"log": LOG, "retention": RETENTION, "queues": QUEUE, "pools": LIMIT if key.count(".") == 3 else POOL}
+    table = tables.get(key.partition(".")[0], DAEMON)
     kind = table[key.rpartition(".")[2]].kind
     return " or ".join(kind.name.split(" | ")) if kind.name.startswith(("duration", "size", "text")) else kind.legal
 
@@ -327,6 +334,7 @@ GENERATORS: Final[dict[str, Callable[[str, dict[str, str]], list[str]]]] = {
     "reasons": _reasons,
     "evidence": _evidence,
     "isolation": _isolation,
+    "events": _events,
     "codes": _codes,
     "numbers": _numbers,
     "exits": _exits,

@@ -9,13 +9,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, Final
 
 import supervisor
 
 if TYPE_CHECKING:
-    from supervisor.config import Flags
+    from supervisor.config import Flags, Pool
     from supervisor.paths import Paths
 
 _PROGRAM: Final = "worker-supervisor"
@@ -41,12 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(complaint, _USAGE_ERROR)
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if arguments.preflight and arguments.command is not None:
+        parser.error("--preflight goes with no command")
     if arguments.json and arguments.command != "doctor":
         parser.error("--json goes with doctor")
     from supervisor.core.errors import SupervisorError
 
     try:
-        return _COMMANDS[arguments.command](arguments)
+        return (_preflight if arguments.preflight else _COMMANDS[arguments.command])(arguments)
     except SupervisorError as error:
         return _complain(str(error), error.exit_status)
     except KeyboardInterrupt:
@@ -56,21 +59,58 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     from supervisor import log
+    from supervisor.arbiter import handover
     from supervisor.arbiter.main import run
     from supervisor.config import load
+    from supervisor.core.errors import SettingsError
 
     _fill_standard_fds()
-    settings = load(_flags(arguments), os.environ)
-    log.configure("arbiter", settings.log)
-    return run(settings)
+    left = handover.take(os.environ)
+    # A reload reads the settings as this start does.
+    reread = partial(load, _flags(arguments), dict(os.environ))
+    try:
+        settings = reread()
+        log.configure("arbiter", settings.log)
+    except SettingsError as error:
+        if left is None:
+            raise
+        # They were good a moment ago, when this code was checked: nobody's job ends for that.
+        settings = handover.settings_of(left)
+        print(f"{_PROGRAM}: going on with the settings of before the upgrade: {error}", file=sys.stderr)
+    return run(settings, reread, left=left)
+
+
+def _preflight(arguments: argparse.Namespace) -> int:
+    from supervisor.preflight import preflight
+
+    print(preflight(_flags(arguments), os.environ))
+    return 0
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from supervisor import extra
     from supervisor.config import load
 
-    load(_flags(arguments), os.environ)
+    settings = load(_flags(arguments), os.environ)
+    extra.check(settings)
+    broken = [
+        f"pool {name}: the handler {pool.handler} cannot be had: {why}"
+        for name, pool in settings.pools.items()
+        if (why := _handler_fault(pool))
+    ]
+    for sentence in broken:
+        _complain(sentence, _USAGE_ERROR)
+    if broken:
+        return _USAGE_ERROR
     print("ok")
     return 0
+
+
+def _handler_fault(pool: Pool) -> str | None:
+    """Why a pool's handler cannot be imported, which is tried in a process of its own."""
+    from supervisor.runtime.handler import try_handler
+
+    return None if pool.handler is None else try_handler(pool)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -145,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
         "--set", dest="sets", metavar="KEY=VALUE", action="append", default=[], help="any other setting (repeatable)"
     )
     parser.add_argument("--json", action="store_true", help="doctor's checks as one line of JSON")
+    # What `workerctl upgrade` has the new code do: see docs/OPERATIONS.md.
+    parser.add_argument("--preflight", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {getattr(supervisor, '__version__', '?')}")
     return parser
 

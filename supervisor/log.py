@@ -7,6 +7,7 @@ into its caller: a full disk or a closed terminal loses lines, nothing else.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -40,6 +41,8 @@ def configure(role: str, settings: LogSettings) -> None:
     def write(message: Message) -> None:
         _write(fd, render(message.record).encode("utf-8", "backslashreplace"))
 
+    # A crash, and SIGABRT, leave a traceback where the log goes.
+    faulthandler.enable(fd)
     logger.remove()
     logger.configure(extra={"role": role, "pid": os.getpid()})
     logger.add(write, level=settings.level.upper(), format="{message}", backtrace=False, diagnose=False)

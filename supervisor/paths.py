@@ -126,9 +126,20 @@ def prepare_folders(paths: Paths, as_root: bool) -> Paths:
     if not as_root:
         _make_private(paths.work)
         return paths
-    elsewhere = paths._replace(work_dir=f"{WORK_ROOT}/{NAME}-{instance}")
+    elsewhere = _with_work_dir(paths, instance)
     _make_walkable(elsewhere.work)
     return elsewhere
+
+
+def folders_of(paths: Paths, as_root: bool) -> Paths:
+    """The paths of a daemon that has made its folders already; makes nothing. Raises FileNotFoundError where none has,
+    SettingsError."""
+    instance = read_instance(paths)
+    return _with_work_dir(paths, instance) if as_root else paths
+
+
+def _with_work_dir(paths: Paths, instance: str) -> Paths:
+    return paths._replace(work_dir=f"{WORK_ROOT}/{NAME}-{instance}")
 
 
 def check_socket_length(socket_path: str) -> None:
@@ -144,10 +155,15 @@ def check_socket_length(socket_path: str) -> None:
 def read_or_make_instance(paths: Paths) -> str:
     """This state folder's random id, made at the first start; only under the lock. Raises SettingsError."""
     try:
-        with open(paths.instance, encoding="ascii", errors="replace") as file:
-            instance = file.read(65).strip()
+        return read_instance(paths)
     except FileNotFoundError:
         return _make_instance(paths)
+
+
+def read_instance(paths: Paths) -> str:
+    """This state folder's random id; raises FileNotFoundError where no daemon ever was, SettingsError."""
+    with open(paths.instance, encoding="ascii", errors="replace") as file:
+        instance = file.read(65).strip()
     if len(instance) != 32 or not set(instance) <= set("0123456789abcdef"):
         raise SettingsError(f"{paths.instance} is damaged: remove it, the next start makes another")
     return instance

@@ -38,6 +38,10 @@ class Spool:
         except FileNotFoundError:
             return None
 
+    def touch(self, sha256: str) -> None:
+        """Says that somebody is about to need complete content: it counts as put just now."""
+        os.utime(self.path(sha256))
+
     def head(self, sha256: str, length: int) -> bytes:
         """The first bytes of complete content."""
         with open(self.path(sha256), "rb") as file:
@@ -67,8 +71,17 @@ class Spool:
             if digest.hexdigest() != sha256:
                 os.unlink(draft)
                 raise BadContent
-            os.fsync(file.fileno())
+            try:
+                os.fsync(file.fileno())
+            except OSError:
+                # HAZARD: a second fsync would succeed, and what the first one could not write is lost all the same.
+                os.unlink(draft)
+                raise
         os.rename(draft, self.path(sha256))
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """Makes the names of complete content durable. May take as long as the disk does."""
         _sync_folder(self._folder)
 
     def forget(self, sha256: str) -> None:
@@ -93,15 +106,23 @@ def output_path(paths: Paths, job: int, attempt: int, stream: str) -> str:
     return os.path.join(paths.outputs, str(job), f"{attempt}.{stream}")
 
 
-def create_output(paths: Paths, job: int, attempt: int, stream: str, owner: int | None) -> tuple[int, int]:
+def spare_output_path(paths: Paths, spare: str, stream: str) -> str:
+    """Where a stream lies whose attempt is not known yet."""
+    return os.path.join(paths.outputs, "spare", f"{spare}.{stream}")
+
+
+def make_output_folder(paths: Paths, job: int) -> None:
+    """The folder of a job's outputs."""
+    os.makedirs(os.path.join(paths.outputs, str(job)), mode=0o700, exist_ok=True)
+
+
+def create_output_at(path: str, owner: int | None) -> tuple[int, int]:
     """A new empty output file: the fd that the job appends to, and our own fd.
 
     Ours is opened before the job exists and kept: while it is open a job cannot take a lease on its own output,
     which would block every later open; and it can cut the file whatever mode the job gives it.
     `owner` is the job's uid, so that it may reopen /dev/stdout.
     """
-    path = output_path(paths, job, attempt, stream)
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     flags = os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     writing = os.open(path, os.O_WRONLY | flags, 0o600)
     try:

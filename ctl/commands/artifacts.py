@@ -105,4 +105,6 @@ def _why_none(job: int, found: Artifacts) -> str:
         return f"job {job} has not been started yet"
     if not found.ended:
         return f"attempt {found.attempt} of job {job} is running: its artifacts are kept when it has ended"
+    if found.removed:
+        return f"what attempt {found.attempt} of job {job} left was removed to make room (setting retention.outputs)"
     return f"attempt {found.attempt} of job {job} left no artifacts"

@@ -58,4 +58,7 @@ def told(event: Event) -> str:
     details += [
         data[name] for name in ("stage", "reason", "message") if data.get(name) not in (None, "ok", event.event)
     ]
-    return ", ".join([f"job {event.job}: {event.event}", *(str(detail) for detail in details if detail)])
+    subject = f"worker {data['worker']}" if event.job is None and "worker" in data else "daemon"
+    if event.job is not None:
+        subject = f"job {event.job}"
+    return ", ".join([f"{subject}: {event.event}", *(str(detail) for detail in details if detail)])

@@ -47,16 +47,21 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     tail = _number("--tail", options.tail, 0)
     wanted = _number("--attempt", options.attempt, 1)
     streams = (options.stream,) if options.stream else STREAMS
-    attempt, position, over = wanted, dict.fromkeys(STREAMS, 0), True
+    attempt, position, over, removed = wanted, dict.fromkeys(STREAMS, 0), True, False
     try:
         for stream in streams:
             offset = 0
             if tail is not None:
                 offset, attempt = tail_offset(client.log_range, job, stream, attempt, tail)
             answer, position[stream] = _copy(client, console, job, stream, attempt, offset)
+            removed = removed or bool(answer.get("removed"))
             # Both streams of one attempt: one that starts now must not mix in.
             attempt = answer["attempt"]
             over = over and bool(answer["eof"])
+        if removed:
+            console.complain(
+                f"the output of attempt {attempt} was removed to make room (setting retention.outputs of the daemon)"
+            )
         if options.follow and not (over and wanted is not None):
             _follow(client, console, job, streams, attempt, position, wanted)
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctl.attach import submit_and_stay
-from ctl.commands.submit import submit_script
+from ctl.commands.submit import require_something, submit_script
 from ctl.submit_options import add_submit_options
 
 TYPE_CHECKING = False
@@ -21,15 +21,17 @@ EXAMPLES = (
     "workerctl run hello.js",
     "workerctl run --timeout 5s --network fetch.py -- https://example.com",
     "workerctl run --stdin data.csv count.sh > counted.txt",
+    "workerctl run --type words --params @text.json",
     "workerctl run --json work.js | jq .attempts",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
-    add_submit_options(parser)
+    add_submit_options(parser, file_needed=False)
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Runs it."""
+    require_something(options)
     return submit_and_stay(client, console, options, lambda: submit_script(client, console, options), output=True)

@@ -14,14 +14,30 @@ from loguru import logger
 
 from supervisor.arbiter.broker_link import BrokerLink
 from supervisor.arbiter.fleet import FORK_AGAIN_S, WorkerFleet
+from supervisor.arbiter.force import dump_and_kill
+from supervisor.arbiter.handover import LeftBroker, LeftChild
 from supervisor.arbiter.loop import Loop
 from supervisor.arbiter.reap import Child, Exit, reap
 from supervisor.core.errors import EXIT_OK, EXIT_SCHEMA, EXIT_SETTINGS, EXIT_STORAGE
 from supervisor.core.fleet import after_broker_death
 from supervisor.scoreboard import Slot
-from supervisor.wire.tree import Acked, BrokerMessage, Exited, Ready, StopRequest
+from supervisor.wire.tree import (
+    Acked,
+    ArbiterRequest,
+    Attached,
+    BrokerMessage,
+    Configure,
+    Done,
+    Exited,
+    Pong,
+    Ready,
+    StopRequest,
+    Vitals,
+)
 
 _READY_LIFE_S: Final = 1.0
+RENEW_S: Final = 10.0
+"""So long a broker may take to finish for its successor before it is killed: nothing durable is lost by that."""
 _MEANINGFUL_EXITS: Final = (EXIT_SETTINGS, EXIT_STORAGE, EXIT_SCHEMA)
 
 
@@ -35,6 +51,9 @@ class Hears:
     ready: Callable[[], None]
     acked: Callable[[], None]
     stop_requested: Callable[[], None]
+    asked: Callable[[ArbiterRequest], None]
+    pong: Callable[[], None]
+    vitals: Callable[[Vitals], None]
     over: Callable[[int, str], None]
 
 
@@ -46,28 +65,35 @@ class Broker:
     ) -> None:
         self.child: Child | None = None
         self.is_over = False
+        self.scoreboard = scoreboard
+        self.started_at_s = 0.0
+        self._verdict = ""
         self._loop = loop
         self._fleet = fleet
         self._fork = fork
-        self._scoreboard = scoreboard
         self._hears = hears
         self._link: BrokerLink | None = None
         self._ready_at_s: float | None = None
         self._failed_starts = 0
         self._restarts_left: int | None = None
         self._closing = False
+        self._renewing = False
 
     def start(self) -> None:
         """Forks one, and tells it the fleet and every exit that is not durable yet."""
         if self.is_over:
             return
         self._ready_at_s = None
-        self._scoreboard.reset()
-        link = BrokerLink(self._loop, self._fleet.message, self._hear, self._kill_for_nonsense)
+        self._verdict = ""
+        self.started_at_s = self._loop.now_s()
+        self.scoreboard.reset()
+        link: BrokerLink | None = None
         try:
+            link = BrokerLink(self._loop, self._fleet.message, self._hear, self._kill_for_nonsense)
             self.child = self._fork(link)
         except OSError as error:
-            link.dispose()
+            if link is not None:
+                link.dispose()
             logger.error("the broker cannot be forked ({}): trying again", error.strerror)
             self._loop.later(FORK_AGAIN_S, self.start)
             return
@@ -81,6 +107,47 @@ class Broker:
         if self._closing:
             link.close_down()
 
+    def adopt(self, left: LeftBroker) -> None:
+        """Takes over the broker of the program before this one, instead of starting one."""
+        self._ready_at_s, self._failed_starts = left.ready_at_s, left.failed_starts
+        self.started_at_s, self._verdict = left.started_at_s, left.verdict
+        self.child = Child(left.child.pid, left.child.pidfd)
+        self._link = BrokerLink(self._loop, self._fleet.message, self._hear, self._kill_for_nonsense, left.link)
+        self._loop.watch(self.child.pidfd, self._look)
+        self._link.begin()
+        for exited in self._fleet.unacked.values():
+            self._link.tell_exit(exited)
+        if self._verdict:
+            self._force(self.child)
+
+    def leave(self) -> LeftBroker | None:
+        """What a successor of this program must know; None while there is no broker to take over."""
+        if self.child is None or self._link is None or not self._link.is_open:
+            return None
+        return LeftBroker(
+            child=LeftChild(self.child.pid, self.child.pidfd),
+            link=self._link.leave(),
+            started_at_s=self.started_at_s,
+            ready_at_s=self._ready_at_s,
+            failed_starts=self._failed_starts,
+            verdict=self._verdict,
+        )
+
+    def renew(self) -> None:
+        """Has the present broker finish and end; the next starts as soon as it is gone."""
+        if self.child is None or self._link is None or self._closing:
+            return
+        self._renewing = True
+        self._link.close_down()
+        self._kill_later(self.child, RENEW_S)
+
+    def is_child(self, pid: int) -> bool:
+        """Whether the present broker has this pid."""
+        return self.child is not None and self.child.pid == pid
+
+    def _kill_later(self, child: Child, after_s: float) -> None:
+        self._loop.later(after_s, lambda: child.send(signal.SIGKILL) if self.child is child else None)
+
     def fleet_changed(self) -> None:
         """Passes the newest fleet on."""
         if self._link is not None:
@@ -90,6 +157,33 @@ class Broker:
         """Passes a worker's end on."""
         if self._link is not None:
             self._link.tell_exit(exited)
+
+    def configure(self, settings: Configure) -> None:
+        """Passes new settings on; a later broker is born with them."""
+        if self._link is not None:
+            self._link.configure(settings)
+
+    def answer(self, done: Done) -> None:
+        """Passes on what became of a request; lost with the broker that asked."""
+        if self._link is not None:
+            self._link.answer(done)
+
+    def ping(self) -> None:
+        """Has the broker prove that it is alive: `pong` follows."""
+        if self._link is not None and self._ready_at_s is not None:
+            self._link.ping()
+
+    def condemn(self, verdict: str) -> None:
+        """Ends it by force, with a traceback in the log; `verdict` becomes the cause of its death."""
+        child = self.child
+        if child is None or self._verdict:
+            return
+        self._verdict = verdict
+        logger.error("the broker {}: it is killed", verdict)
+        self._force(child)
+
+    def _force(self, child: Child) -> None:
+        dump_and_kill(self._loop, child, lambda: self.child is child)
 
     def drain(self) -> None:
         """No more leases; from now on a dead broker is restarted once, at once, only to record what is left."""
@@ -116,8 +210,16 @@ class Broker:
             case Acked(incarnation=incarnation):
                 self._fleet.acked(incarnation)
                 self._hears.acked()
+            case Attached(incarnation=incarnation):
+                self._fleet.attached(incarnation)
+            case Pong():
+                self._hears.pong()
+            case Vitals():
+                self._hears.vitals(message)
             case StopRequest():
                 self._hears.stop_requested()
+            case _:
+                self._hears.asked(message)
 
     def _kill_for_nonsense(self, what: str) -> None:
         logger.error("the broker said something that makes no sense ({}): it is killed and started again", what)
@@ -132,12 +234,17 @@ class Broker:
         link, self._link = self._link, None
         if link is not None:
             link.dispose()
-        words = self._scoreboard.last_words
-        self._come_back(ended, ended.cause + (f": {words}" if words else ""))
+        words = self.scoreboard.last_words
+        self._come_back(ended, self._verdict or ended.cause + (f": {words}" if words else ""))
 
     def _come_back(self, ended: Exit, cause: str) -> None:
         if self._closing and ended.code == 0:
             self._end(0, "")
+            return
+        renewed, self._renewing = self._renewing, False
+        if renewed and ended.code == 0:
+            logger.info("the broker has made room for the next one")
+            self.start()
             return
         failed = self._ready_at_s is None or self._loop.now_s() - self._ready_at_s < _READY_LIFE_S
         self._failed_starts = self._failed_starts + 1 if failed else 0

@@ -1,7 +1,8 @@
 """The arbiter's end of the socketpair with one broker process.
 
-What is to be said is kept as state, not as a list of messages: the newest fleet, the exits not yet sent, a drain, a
-close. A broker that stops reading therefore costs one partly sent buffer and no more, and never blocks the arbiter.
+What is to be said is kept as state, not as a list of messages: the newest fleet and settings, the exits not yet sent, a
+drain, a close; answers are as many as were asked for. A broker that stops reading therefore costs one partly sent buffer
+and little more, and never blocks the arbiter.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
+from supervisor.arbiter.handover import LeftLink
 from supervisor.arbiter.loop import Loop
 from supervisor.wire.codec import decode_from_broker, encode
 from supervisor.wire.frame import READ_SIZE, FrameTooLarge, LineBuffer
-from supervisor.wire.tree import BrokerMessage, Close, Drain, Exited, Fleet
+from supervisor.wire.tree import BrokerMessage, Close, Configure, Done, Drain, Exited, Fleet, Ping
 
 _SEND_BYTES: Final = 64 << 10
 
@@ -30,17 +32,23 @@ class BrokerLink:
         fleet: Callable[[], Fleet],
         received: Callable[[BrokerMessage], None],
         broken: Callable[[str], None],
+        left: LeftLink | None = None,
     ) -> None:
         self._loop = loop
         self._fleet = fleet
         self._received = received
         self._broken = broken
         self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._ours.setblocking(False)
         self._lines = LineBuffer()
         self._sending = b""
+        if left is not None:
+            self._take_over(left)
+        self._ours.setblocking(False)
         self._fleet_is_news = True
         self._exits: dict[str, Exited] = {}
+        self._settings: Configure | None = None
+        self._answers: list[Done] = []
+        self._ping_is_news = False
         self._drain_is_news = False
         self._close_is_news = False
 
@@ -48,6 +56,27 @@ class BrokerLink:
         """After the fork: the broker's end is the broker's alone, and the fleet goes out first."""
         self.theirs.close()
         self._watch(writing=True)
+
+    def _take_over(self, left: LeftLink) -> None:
+        """Goes on where the program before this one had come to; the broker has its end already."""
+        self._ours.close()
+        self.theirs.close()
+        self._ours = socket.socket(fileno=left.channel)
+        self._sending = left.unsent
+        for _ in self._lines.feed(left.unread):
+            raise AssertionError("what is left of a line has no end")
+
+    def leave(self) -> LeftLink:
+        """What a successor of this program must know. What is to be said is put into words now."""
+        half_sent = self._sending
+        self._compose()
+        self._sending = half_sent + self._sending
+        return LeftLink(channel=self._ours.fileno(), unsent=self._sending, unread=self._lines.rest)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker has not hung up."""
+        return self._ours.fileno() >= 0
 
     def fleet_changed(self) -> None:
         """The newest fleet will be sent."""
@@ -57,6 +86,21 @@ class BrokerLink:
     def tell_exit(self, exited: Exited) -> None:
         """Will be sent once, after a fleet that names it."""
         self._exits[exited.incarnation] = exited
+        self._watch(writing=True)
+
+    def configure(self, settings: Configure) -> None:
+        """These are the settings from now on."""
+        self._settings = settings
+        self._watch(writing=True)
+
+    def answer(self, done: Done) -> None:
+        """Tells this broker what became of its request, after the fleet that shows it."""
+        self._answers.append(done)
+        self._watch(writing=True)
+
+    def ping(self) -> None:
+        """The broker is to prove that it and its database are alive."""
+        self._ping_is_news = True
         self._watch(writing=True)
 
     def drain(self) -> None:
@@ -132,11 +176,18 @@ class BrokerLink:
         if self._fleet_is_news:
             news.append(self._fleet())
         news.extend(self._exits.values())
+        if self._settings is not None:
+            news.append(self._settings)
+        news.extend(self._answers)
+        if self._ping_is_news:
+            news.append(Ping())
         if self._drain_is_news:
             news.append(Drain())
         if self._close_is_news:
             news.append(Close())
-        self._fleet_is_news = self._drain_is_news = self._close_is_news = False
+        self._fleet_is_news = self._ping_is_news = self._drain_is_news = self._close_is_news = False
+        self._settings = None
+        self._answers.clear()
         self._exits.clear()
         self._sending = b"".join(encode(message) for message in news)
         return bool(self._sending)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from supervisor.arbiter import proc
-from supervisor.core.errors import InstanceHeld, SettingsError
+from supervisor.core.errors import InstanceHeld, unusable
 
 DYING_TREE_S: Final = 5.0
 _RETRY_S: Final = 0.02
@@ -43,7 +43,7 @@ def acquire(path: str, wait_s: float = DYING_TREE_S) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise SettingsError(f"cannot open the lock {path}: {error.strerror}") from error
+        raise unusable(f"cannot open the lock {path}", error) from error
     try:
         _wait_for(fd, path, wait_s)
         _sign(fd)

@@ -14,23 +14,39 @@ from collections.abc import Collection
 from typing import Final
 
 from supervisor.arbiter import prctl, proc
+from supervisor.arbiter.handover import LeftOrphans
 from supervisor.child import MARK_VARIABLE
 
 UNKILLABLE_AFTER_S: Final = 5.0
 
 
 class Orphans:
-    """Made once, before the first fork, by the process that adopts."""
+    """Made once, before the first fork, by the process that adopts; a successor of its program gets `left`."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, left: LeftOrphans | None = None) -> None:
         prctl.adopt_orphans()
         self._mark = mark
-        self._strangers = set(proc.children())
-        self._foreign_sessions = {os.getsid(0)}
-        self._seen_at_s: dict[int, float] = {}
-        self._strangers_may_appear = os.getpid() == 1 or bool(self._strangers)
-        for pid in self._strangers:
-            self._note_session(pid)
+        if left is None:
+            self._strangers = set(proc.children())
+            self._foreign_sessions = {os.getsid(0)}
+            self._seen_at_s: dict[int, float] = {}
+            self._strangers_may_appear = os.getpid() == 1 or bool(self._strangers)
+            for pid in self._strangers:
+                self._note_session(pid)
+        else:
+            self._strangers = set(left.strangers)
+            self._foreign_sessions = set(left.foreign_sessions)
+            self._seen_at_s = dict(left.seen_at_s)
+            self._strangers_may_appear = left.may_appear
+
+    def leave(self) -> LeftOrphans:
+        """What a successor must know. The children's pids stay theirs as long as we do not reap."""
+        return LeftOrphans(
+            strangers=tuple(self._strangers),
+            foreign_sessions=tuple(self._foreign_sessions),
+            may_appear=self._strangers_may_appear,
+            seen_at_s=dict(self._seen_at_s),
+        )
 
     def sweep(self, known: Collection[int]) -> bool:
         """Kills and reaps every orphan that is there now; True when none was left alive.
@@ -39,7 +55,11 @@ class Orphans:
         5 s count as unkillable: they are still reaped when they die, but no longer waited for.
         """
         # The list is no snapshot: an orphan may be born to a dying one behind the place where it was read.
-        return self._sweep_once(known) and self._sweep_once(known)
+        try:
+            return self._sweep_once(known) and self._sweep_once(known)
+        except OSError:
+            # No descriptor is free to look into /proc with: nobody can be said to be gone.
+            return False
 
     def unkillable_since(self, since_s: float) -> bool:
         """Whether an orphan that was first seen after this moment (monotonic) has turned out to be unkillable."""

@@ -79,3 +79,12 @@ def thread_names() -> list[str]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return names
+
+
+def rss_bytes(pid: int) -> int:
+    """The resident memory of a process; 0 when it is gone or cannot be looked at."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0

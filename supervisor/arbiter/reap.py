@@ -6,6 +6,9 @@ Never a bare waitpid(-1): it would steal statuses that belong to others.
 from __future__ import annotations
 
 import os
+
+# os.wait4 imports it at its first call: when no descriptor is free, that fails.
+import resource  # noqa: F401
 import signal
 from dataclasses import dataclass
 

@@ -51,6 +51,11 @@ class Shutdown:
         self._exit_status = 0
         self._deadline: Timer | None = None
 
+    def set_times(self, shutdown_timeout_s: float, kill_grace_s: float) -> None:
+        """New settings: they hold for each phase that has not begun."""
+        self._drain_s = shutdown_timeout_s
+        self._end_s = kill_grace_s + _AFTER_GRACE_S
+
     def signalled(self, name: str) -> None:
         """SIGTERM or SIGINT came: the first stops, the second ends the jobs, the third kills."""
         if self.phase == Phase.RUNNING:
@@ -68,7 +73,7 @@ class Shutdown:
         self._enter(Phase.DRAINING, self._drain_s, self._end_jobs)
         self._fleet.stop_replacing()
         self._broker.drain()
-        self._fleet.send(signal.SIGTERM)
+        self._fleet.leave_all()
         self.progress()
 
     def broker_is_over(self, exit_status: int, sentence: str) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 from supervisor.arbiter.loop import Loop
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
-IGNORED: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that would end a process but mean nothing here yet; they leave a line in the log."""
+IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that would end a process but mean nothing here; they leave a line in the log."""
 
 
 def install(loop: Loop, received: Callable[[signal.Signals], None]) -> None:
@@ -31,9 +31,14 @@ def install(loop: Loop, received: Callable[[signal.Signals], None]) -> None:
             received(signal.Signals(number))
 
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for number in (*STOPPING, *IGNORED, signal.SIGCHLD):
+    for number in (*STOPPING, *IGNORED, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, _let_the_byte_speak)
     loop.watch(read_end, drain)
+
+
+def let_in() -> None:
+    """What was kept out since before the exec of this program is delivered now."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _let_the_byte_speak(number: int, frame: FrameType | None) -> None:

@@ -8,12 +8,14 @@ from typing import Final
 
 import msgspec
 
+from supervisor.config import HttpSettings
 from supervisor.core.errors import RequestError
 from supervisor.core.job import INLINE_BYTES, MAX_ARGS_ENV_BYTES, Content
 from supervisor.core.retry import Backoff
+from supervisor.core.webhooks import fault_of, is_allowed
 from supervisor.runtime.classify import SCRIPT_TYPES, script_type
 from supervisor.spool import Spool
-from supervisor.wire.control import Submit
+from supervisor.wire.control import JobRequest
 
 MAX_PARAMS_BYTES: Final = 256 << 10
 HEAD_BYTES: Final = 256
@@ -32,7 +34,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     inline: dict[str, bytes]
 
 
-def script_of(request: Submit, spool: Spool) -> Script:
+def script_of(request: JobRequest, spool: Spool) -> Script:
     """The script of a submit, with its type decided."""
     inline: dict[str, bytes] = {}
     contents = tuple(_put_contents(request, spool))
@@ -59,11 +61,29 @@ def script_of(request: Submit, spool: Spool) -> Script:
         )
     if job_type in SCRIPT_TYPES and main is None:
         raise _bad("a script needs `source`, or `contents` that were put and `main`")
+    if job_type not in SCRIPT_TYPES:
+        _check_typed(request, job_type)
     stdin = _stdin(request, spool, inline)
     return Script(name=name or job_type, type=job_type, main=main, contents=contents, stdin=stdin, inline=inline)
 
 
-def check_words(request: Submit) -> None:
+def _check_typed(request: JobRequest, job_type: str) -> None:
+    """A handler is given `params`: whatever else a script is given would be dropped without a word."""
+    given = {
+        "a script": request.source is not None or bool(request.contents) or request.main is not None,
+        "`args`": bool(request.args),
+        "`env`": bool(request.env),
+        "`stdin`": request.stdin is not None or request.stdin_sha256 is not None,
+    }
+    for what, is_there in given.items():
+        if is_there:
+            raise _bad(
+                f"`type`: {job_type!r} is for a handler, which takes `params` and not {what}; "
+                f"the types of scripts are {', '.join(sorted(SCRIPT_TYPES))}"
+            )
+
+
+def check_words(request: JobRequest) -> None:
     """Arguments and environment must be such that a process can be given them."""
     for argument in request.args:
         if "\0" in argument:
@@ -80,13 +100,30 @@ def check_words(request: Submit) -> None:
         raise _bad(f"`params` may have {MAX_PARAMS_BYTES >> 10} KiB at most")
 
 
+def webhook_of(request: JobRequest, http: HttpSettings) -> str | None:
+    """The job's own webhook, if the settings allow it."""
+    url = request.webhook
+    if url is None:
+        return None
+    if (fault := fault_of(url)) is not None:
+        raise _bad(f"`webhook`: {url!r} is no address: {fault}")
+    if http.listen is None:
+        raise RequestError("unsupported", "webhooks are sent by the HTTP gateway, which is off: set http.listen")
+    if not is_allowed(url, http.webhook_urls):
+        below = ", ".join(http.webhook_urls) or "none at all"
+        raise RequestError(
+            "not_allowed", f"a webhook to {url} is not allowed; the setting http.webhook_urls allows below {below}"
+        )
+    return url
+
+
 def check_backoff(backoff: Backoff) -> None:
     """The numbers of a backoff must be able to make a delay."""
     if not (0 <= backoff.base_s <= 1e9 and 1 <= backoff.factor <= 1000 and 0 <= backoff.cap_s <= 1e9):
         raise _bad("`backoff`: base_s and cap_s are 0 … 1e9 seconds, factor is 1 … 1000")
 
 
-def due_us(request: Submit, now_us: int) -> int | None:
+def due_us(request: JobRequest, now_us: int) -> int | None:
     """When the job is due, in microseconds of the wall clock; None for now."""
     if request.delay_s is not None and request.due_at is not None:
         raise _bad("`delay_s` and `due_at` exclude each other")
@@ -129,7 +166,7 @@ def _inline(path: str, data: bytes, inline: dict[str, bytes], *, executable: boo
     return Content(path=path, sha256=sha256, size=len(data), mode=0o755 if executable else 0o644)
 
 
-def _put_contents(request: Submit, spool: Spool) -> list[Content]:
+def _put_contents(request: JobRequest, spool: Spool) -> list[Content]:
     contents = []
     for ref in request.contents:
         size = spool.size(ref.sha256)
@@ -139,7 +176,7 @@ def _put_contents(request: Submit, spool: Spool) -> list[Content]:
     return contents
 
 
-def _stdin(request: Submit, spool: Spool, inline: dict[str, bytes]) -> Content | None:
+def _stdin(request: JobRequest, spool: Spool, inline: dict[str, bytes]) -> Content | None:
     if request.stdin is not None and request.stdin_sha256 is not None:
         raise _bad("`stdin` and `stdin_sha256` exclude each other")
     if request.stdin is not None:

@@ -18,7 +18,7 @@ from supervisor.core.errors import RequestError
 from supervisor.core.limits import OPTION_OF
 from supervisor.core.names import ISOLATION
 from supervisor.runtime.classify import STRIPS_TYPES_FROM, is_typescript
-from supervisor.wire.control import Submit
+from supervisor.wire.control import JobRequest
 from supervisor.wire.lease import Attach
 
 NOT_ENFORCED: Final = "not enforced"
@@ -29,6 +29,8 @@ ASPECT_OF: Final = {
     "disk_bytes": "disk",
 }
 """What the sandbox calls that which a limit limits."""
+SHARED_BY_JOBS: Final = ("processes", "open_files", "file_size_bytes", "disk_bytes")
+"""Limits that a handler's process has as a whole."""
 
 
 def workers_of(service: Service, pool: Pool) -> Iterator[Attach]:
@@ -36,7 +38,7 @@ def workers_of(service: Service, pool: Pool) -> Iterator[Attach]:
     return (seat.attach for seat in service.leases.seats().values() if seat.attach.pool == pool.name)
 
 
-def check_enforceable(service: Service, request: Submit, pool: Pool) -> None:
+def check_enforceable(service: Service, request: JobRequest, pool: Pool) -> None:
     """A limit, or an absent network, that was asked for and cannot be enforced is refused."""
     for worker in workers_of(service, pool):
         if request.isolation not in (None, "auto", worker.isolation):
@@ -52,6 +54,24 @@ def _check_aspect(worker: Attach, aspect: str, what: str) -> None:
     how = worker.enforced.get(aspect, "")
     if how.startswith(NOT_ENFORCED):
         raise RequestError("unsupported", f"{what} was asked for, and at isolation {worker.isolation} is {how}")
+
+
+def check_handler(request: JobRequest, pool: Pool) -> None:
+    """What one process for many jobs cannot give to one of them is refused, not dropped."""
+    if pool.handler is None:
+        return
+    for name in SHARED_BY_JOBS:
+        if getattr(request.limits, name) is not msgspec.UNSET:
+            raise RequestError(
+                "unsupported",
+                f"limits.{name} ({OPTION_OF[name]}) cannot be set for one job of a handler: "
+                f"the setting pools.{pool.name}.limits.{name.removesuffix('_bytes')} holds for its process",
+            )
+    if request.isolation not in (None, "auto") or request.network is False:
+        raise RequestError(
+            "not_allowed",
+            f"pool {pool.name} runs a handler, which is the operator's own code: unsandboxed, with the network",
+        )
 
 
 def check_interpreter(service: Service, script: Script, pool: Pool) -> None:
@@ -71,7 +91,7 @@ def _check_typescript(node: str) -> None:
         raise RequestError("unsupported", f"Node {version} cannot run TypeScript: it takes Node {needed} or newer")
 
 
-def network_of(request: Submit, pool: Pool) -> bool:
+def network_of(request: JobRequest, pool: Pool) -> bool:
     """Whether the job has the host's network; refuses what the pool does not allow."""
     if request.network and pool.network == "never":
         raise RequestError(
@@ -80,7 +100,7 @@ def network_of(request: Submit, pool: Pool) -> bool:
     return pool.network == "always" if request.network is None else request.network
 
 
-def isolation_of(service: Service, request: Submit, pool: Pool) -> str:
+def isolation_of(service: Service, request: JobRequest, pool: Pool) -> str:
     """The level the job asks for, if the pool allows it and the machine has it."""
     asked = request.isolation or pool.isolation
     if asked not in ("auto", *ISOLATION):

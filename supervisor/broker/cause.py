@@ -10,7 +10,7 @@ from typing import Any, Final
 from supervisor.broker.sentence import Sentence, count_of, limit_words, listed, raise_limit, stop
 from supervisor.config import Pool
 from supervisor.core.names import CANCELLED, COMPLETED, EVIDENCE, REASONS
-from supervisor.core.retry import LOSS_BUDGET, NOT_COUNTED
+from supervisor.core.retry import LOSS_BUDGET, NOT_COUNTED, RETRYABLE
 from supervisor.core.units import format_duration
 from supervisor.store import Standing
 
@@ -69,6 +69,9 @@ def _verdict(view: dict[str, Any], standing: Standing, last: dict[str, Any] | No
     change = raise_limit(LIMIT_OF[reason], view["limits"], pool) if reason in LIMIT_OF else None
     if reason in _OWN_WORDS:
         change = f"workerctl logs --stderr {view['id']}"
+    if view["state"] == CANCELLED:
+        why = stop(message or REASONS.get(reason, reason))
+        return Sentence(f"It was cancelled before it ran, reason {reason}: {why}", "--after JOB:any")
     return Sentence(
         f"It {view['state']}{took}, reason {reason}: {stop(message or REASONS.get(reason, reason))}", change
     )
@@ -141,6 +144,16 @@ def _tries(view: dict[str, Any], standing: Standing) -> list[Sentence]:
     allowed, failures = view["retries"], standing.failures
     if not allowed:
         return [Sentence("It was not tried again: no retries were allowed.", "--retries 3")]
+    if failures <= allowed and view["reason"] in RETRYABLE and view["reason"] not in standing.retry_on:
+        left = f"{allowed - failures + 1} of {allowed} left"
+        return [
+            Sentence(
+                f"It was not tried again ({left}): its pool retries only after {listed([*standing.retry_on], 9)}."
+                if standing.retry_on
+                else f"It was not tried again ({left}): its pool retries after no reason.",
+                "setting pools.NAME.retry_on",
+            )
+        ]
     if failures <= allowed:
         left = count_of(allowed - failures + 1, "retry", "retries") + (" is" if failures == allowed else " are")
         return [Sentence(f"It was not tried again although {left} left: another try would end the same way.")]

@@ -7,6 +7,7 @@ When a commit fails, nobody is told "failed": the outcome is unknown, and the pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -15,11 +16,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from supervisor.broker.reserve import Reserve
 from supervisor.core.errors import RequestError, StorageError
-from supervisor.store import Event, Tx, Writer, checkpoint, run_batch
+from supervisor.store import Event, Tx, Writer, checkpoint, run_batch, storage_full
 
 T = TypeVar("T")
 MAX_BATCH: Final = 512
 IDLE_CHECKPOINT_S: Final = 1.0
+STEP_BACK_US: Final = 1_000_000
+"""A step back of the clock by more is worth a look; NTP makes smaller ones."""
 
 
 class _Call(NamedTuple):
@@ -38,6 +41,7 @@ def wall_us() -> int:
 class Committer:
     """Runs calls on the writing connection. `on_events` gets each batch's events, in the loop, before the answers.
 
+    `on_step_back` hears, in the loop, of a wall clock that was put back.
     `connect` opens the connection in the one thread that will ever use it; `reserve` is what a full disk may take.
     """
 
@@ -47,6 +51,7 @@ class Committer:
         reserve: Reserve,
         on_events: Callable[[Sequence[Event]], None],
         on_failure: Callable[[StorageError], None],
+        on_step_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.disk_is_full = False
         self._connect = connect
@@ -54,6 +59,8 @@ class Committer:
         self._connection: Writer
         self._on_events = on_events
         self._on_failure = on_failure
+        self._on_step_back = on_step_back
+        self._newest_us = 0
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -135,16 +142,33 @@ class Committer:
         self._tell(batch, results, events)
 
     def _run(self, batch: Sequence[_Call]) -> tuple[list[Any], list[Event]]:
-        results, events = run_batch(self._connection, wall_us(), [call.function for call in batch])
-        self.disk_is_full = any(map(_is_full, results))
-        if not self.disk_is_full:
-            return results, events
-        self._reserve.give_up()
-        again = [place for place, call in enumerate(batch) if call.essential]
-        if again:
-            told, events = run_batch(self._connection, wall_us(), [batch[place].function for place in again])
-            for place, result in zip(again, told, strict=True):
-                results[place] = result
+        if self._reserve.make():
+            results, events = run_batch(self._connection, self._now_us(), [call.function for call in batch])
+            self.disk_is_full = any(map(_is_full, results))
+            if not self.disk_is_full:
+                return results, events
+            self._reserve.give_up()
+        return self._run_essential(batch)
+
+    def _now_us(self) -> int:
+        now_us = wall_us()
+        if now_us < self._newest_us - STEP_BACK_US:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody minds any more
+                self._loop.call_soon_threadsafe(self._on_step_back)
+            self._newest_us = now_us
+        self._newest_us = max(self._newest_us, now_us)
+        return now_us
+
+    def _run_essential(self, batch: Sequence[_Call]) -> tuple[list[Any], list[Event]]:
+        """On a full disk. What is left of the reserve is not for those who ask for more work."""
+        self.disk_is_full = True
+        results: list[Any] = [storage_full() for _ in batch]
+        places = [place for place, call in enumerate(batch) if call.essential]
+        if not places:
+            return results, []
+        told, events = run_batch(self._connection, self._now_us(), [batch[place].function for place in places])
+        for place, result in zip(places, told, strict=True):
+            results[place] = result
         return results, events
 
     def _tell(self, batch: Sequence[_Call], results: Sequence[Any], events: Sequence[Event]) -> None:

@@ -56,11 +56,17 @@ class LeaseDesk:
         self._seats: dict[Connection, _Seat] = {}
         self._newest: dict[str, Connection] = {}
         self._closed = False
+        self._held = False
 
     @property
     def closed(self) -> bool:
         """Whether leases are over."""
         return self._closed
+
+    @property
+    def held(self) -> bool:
+        """Whether an operator wants no leases for now."""
+        return self._held
 
     def connection_of(self, incarnation: str) -> Connection | None:
         """Where this incarnation can be reached now."""
@@ -110,12 +116,17 @@ class LeaseDesk:
         if seat is not None:
             seat.claiming = False
 
+    def hold(self, on: bool) -> list[Action]:
+        """No more leases for now, or again: then everybody who waits looks."""
+        self._held = on
+        return [] if on else self.work_arrived()
+
     def close(self) -> None:
         """No more leases: the daemon is shutting down."""
         self._closed = True
 
     def _claim(self, connection: Connection, seat: _Seat) -> list[Action]:
-        if self._closed or seat.parked is None:
+        if self._closed or self._held or seat.parked is None:
             return []
         if seat.claiming:
             seat.again = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor.broker import cause, waiting
+from supervisor.broker import cause, others, waiting
 from supervisor.broker.sentence import US, Sentence, count_of, raise_limit, stop
 from supervisor.broker.situation import Situation, Worker
 from supervisor.core.names import FINAL_STATES, RUNNING, SCHEDULED
@@ -21,10 +21,10 @@ def explain(now: Situation) -> list[Sentence]:
     if state in FINAL_STATES:
         return cause.ended(now.view, now.standing, now.pool)
     if state == RUNNING:
-        return [*_running(now), *_past(now)]
+        return [*_running(now), *_past(now), *others.key_held(now)]
     if state == SCHEDULED:
-        return [*waiting.scheduled(now), *_past(now)]
-    return [*waiting.queued(now), *_past(now)]
+        return [*waiting.scheduled(now), *_past(now), *others.key_held(now)]
+    return [*waiting.queued(now), *_past(now), *others.key_held(now)]
 
 
 # Running

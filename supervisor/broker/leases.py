@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
 from loguru import logger
 
 from supervisor.broker.commit import Committer
 from supervisor.broker.desk import Action, Claim, GiveBack, Grant, LeaseDesk
-from supervisor.config import Settings
+from supervisor.config import Pool, Settings
 from supervisor.core.errors import RequestError
+from supervisor.core.names import ISOLATION
 from supervisor.store import Tx, claim, release
-from supervisor.wire.lease import Attach, Lease, Order
+from supervisor.wire.lease import Attach, Lease, Order, Standby
 
 CLAIM_AGAIN_S: Final = 1.0
 
@@ -40,6 +42,7 @@ class Seat:
     stream: int
     job: int | None = None
     lease: int | None = None
+    standby: Standby | None = None
 
 
 @dataclass
@@ -49,12 +52,28 @@ class Leases:
     settings: Settings
     committer: Committer
     desk: LeaseDesk = field(default_factory=LeaseDesk)
+    leaving: frozenset[str] = frozenset()
+    """The incarnations that were told to leave: they get no more leases."""
+    _held_back: set[str] = field(default_factory=set)
+    """Queues that a claim has passed over at their cap. The writer's thread adds, the loop takes them all away."""
     _seats: dict[int, Seat] = field(default_factory=dict)
     _granted: dict[int, Lease] = field(default_factory=dict)
+    _types: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def pools(self) -> tuple[Pool, ...]:
+        """Every pool with the types that it takes: those of its table, else what its handler's class has said."""
+        return tuple(self._with_types(pool) for pool in self.settings.pools.values())
+
+    def _with_types(self, pool: Pool) -> Pool:
+        return pool if pool.types else msgspec.structs.replace(pool, types=self._types.get(pool.name, ()))
 
     def seats(self) -> dict[str, Seat]:
         """The attached workers by name."""
         return {seat.attach.worker: seat for seat in self._seats.values()}
+
+    def sandboxed(self) -> dict[str, Seat]:
+        """Those of them that run scripts: a handler is kept apart from nothing, and tells nothing of this machine."""
+        return {name: seat for name, seat in self.seats().items() if seat.attach.isolation in ("", *ISOLATION)}
 
     def seat(self, connection: int) -> Seat | None:
         """The attached worker behind a connection."""
@@ -63,6 +82,7 @@ class Leases:
     def attach(self, connection: int, seat: Seat) -> None:
         """A worker is here."""
         self.desk.attach(connection, seat.attach.incarnation)
+        self._types[seat.attach.pool] = seat.attach.types
         self._seats[connection] = seat
 
     def leave(self, connection: int) -> None:
@@ -78,25 +98,50 @@ class Leases:
         """Something was queued."""
         self._do(self.desk.work_arrived())
 
+    def attempt_ended(self) -> None:
+        """A job runs no longer: if its queue was at its cap, free workers may take another one."""
+        if self._held_back:
+            # HAZARD: first forget, then ask. Whoever is passed over again is noted again, later than this.
+            self._held_back = set()
+            self.work_arrived()
+
+    def hold(self, on: bool) -> None:
+        """Whether an operator wants no more leases to be granted for now."""
+        if on != self.desk.held:
+            self._do(self.desk.hold(on))
+
     def holds(self, connection: int, lease: Lease | None) -> None:
         """Notes what a worker has now."""
         seat = self._seats.get(connection)
         if seat is not None:
             seat.job = lease.job if lease is not None else None
             seat.lease = lease.lease if lease is not None else None
+            if lease is not None and seat.standby is not None:
+                seat.standby.spare = None
 
     def claim_for(self, connection: int, tx: Tx) -> Lease | None:
         """The best lease for a worker, within a transaction."""
         seat = self._seats.get(connection)
-        if seat is None or self.desk.closed or not seat.attach.isolation:
+        if seat is None or self.desk.closed or self.desk.held or not seat.attach.isolation:
             return None
-        pool = self.settings.pools[seat.attach.pool]
+        pool = self.settings.pools.get(seat.attach.pool)
+        if pool is None or seat.attach.incarnation in self.leaving:
+            return None
+        # One that is older than a reload takes only what it was started for.
+        pool = self._with_types(pool)
+        known = set(seat.attach.types or pool.types) - set(seat.attach.missing)
+        types = [kind for kind in pool.types if kind in known]
+        if not types:
+            return None
         return claim(
             tx,
-            types=[kind for kind in pool.types if kind not in seat.attach.missing],
+            types=types,
             queues=pool.queues or None,
             worker=seat.attach.worker,
             incarnation=seat.attach.incarnation,
+            caps=self.settings.queues,
+            held_back=self._held_back,
+            pool=pool.name if pool.handler is not None else None,
         )
 
     def order_cancel(self, incarnation: str, lease: int) -> None:
@@ -144,7 +189,7 @@ class Leases:
 
     def give_back(self, incarnation: str, lease: int) -> None:
         """Releases a lease that nobody will start."""
-        future = self.committer.run(lambda tx: release(tx, lease=lease, incarnation=incarnation))
+        future = self.committer.run(lambda tx: release(tx, lease=lease, incarnation=incarnation), essential=True)
         future.add_done_callback(_log_stale)
 
 

@@ -5,13 +5,15 @@ The socket's path is the arbiter's; nothing here binds or unlinks it.
 
 from __future__ import annotations
 
-import asyncio
 import grp
 import os
 import pwd
-import sys
-from typing import Any, Final
+import resource
+import socket
+from functools import partial
+from typing import Final
 
+from supervisor.broker.door import AT_ONCE, Door
 from supervisor.broker.ops import GROUP_OPS, OPS, STREAMS, WORKER_OPS
 from supervisor.broker.service import Caller, Service
 from supervisor.broker.session import Session
@@ -19,6 +21,12 @@ from supervisor.core.errors import RequestError
 from supervisor.wire.codec import AnyRequest
 
 MAX_CONNECTIONS: Final = 512
+LEAST_CONNECTIONS: Final = 8
+OWN_FILES: Final = 48
+"""Open files that are no connection's: the database, the listener, content that is put, those that come and go."""
+FILES_EACH: Final = 3
+"""A connection that follows a job has its two outputs open."""
+WANTED_FILES: Final = OWN_FILES + FILES_EACH * MAX_CONNECTIONS
 
 
 class Server:
@@ -29,13 +37,12 @@ class Server:
         self._sessions: dict[int, Session] = {}
         self._count = 0
         self._owner_uid = os.geteuid()
+        self._most = most_connections(_open_files())
         self._group = _group_id(service.settings.socket_group)
 
-    async def serve(self, listener: Any) -> asyncio.Server:
-        """Accepts connections from now on."""
-        loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-        return await loop.create_unix_server(self._session, sock=listener, backlog=512, **options)
+    def serve(self, listener: socket.socket) -> Door:
+        """Takes connections from now on."""
+        return Door(listener, self._session, partial(self._end_idle, AT_ONCE))
 
     def sessions(self) -> list[Session]:
         """The connections that are open."""
@@ -44,8 +51,9 @@ class Server:
     def joined(self, session: Session) -> None:
         """A connection was made."""
         self._sessions[session.number] = session
-        if len(self._sessions) > MAX_CONNECTIONS:
-            self._make_room(session)
+        if sum(not other.closing for other in self._sessions.values()) > self._most and not self._end_idle(1, session):
+            session.error(None, RequestError("busy", f"{self._most} connections are open and in use"))
+            session.close()
 
     def left(self, session: Session) -> None:
         """A connection is gone."""
@@ -53,14 +61,14 @@ class Server:
         if session.attach is not None:
             self._service.leases.leave(session.number)
 
-    def _make_room(self, newest: Session) -> None:
+    def _end_idle(self, most: int, newest: Session | None = None) -> bool:
+        """Ends those that have been idle longest; False if there is none."""
         idle = [session for session in self._sessions.values() if session.idle and session is not newest]
-        if idle:
-            # One whose first request may still be on its way is the last to be closed.
-            min(idle, key=lambda session: (session.is_new, session.idle_since)).close()
-        else:
-            newest.error(None, RequestError("busy", f"{MAX_CONNECTIONS} connections are open and in use"))
-            newest.close()
+        # One whose first request may still be on its way is the last to be closed.
+        idle.sort(key=lambda session: (session.is_new, session.idle_since))
+        for session in idle[:most]:
+            session.close()
+        return bool(idle)
 
     def _session(self) -> Session:
         self._count += 1
@@ -107,6 +115,22 @@ class Server:
             return self._group in os.getgrouplist(pwd.getpwuid(caller.uid).pw_name, caller.gid)
         except KeyError:
             return False
+
+
+def most_connections(open_files: int) -> int:
+    """How many connections a process serves that may have so many open files."""
+    if open_files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(LEAST_CONNECTIONS, min(MAX_CONNECTIONS, (open_files - OWN_FILES) // FILES_EACH))
+
+
+def _open_files() -> int:
+    """How many this process may have: as many as it wants, if it may give them to itself. It starts nobody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < WANTED_FILES:
+        soft = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
 
 
 def is_child_of(pid: int, parent: int) -> bool:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
+from supervisor.broker.backups import Backups
 from supervisor.broker.check import Checker
 from supervisor.broker.commit import Committer
 from supervisor.broker.feed import Feed
 from supervisor.broker.fleet import FleetView
+from supervisor.broker.holds import Holds
 from supervisor.broker.leases import Leases
+from supervisor.broker.removal import Remover
+from supervisor.broker.retention import Rounds
 from supervisor.config import Settings
 from supervisor.core.errors import RequestError
 from supervisor.paths import Paths
+from supervisor.scoreboard import Scoreboard
 from supervisor.spool import Spool
 from supervisor.store import Reader, owner_of
+from supervisor.wire.tree import ArbiterRequest
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,14 @@ class Service:
     checker: Checker
     request_stop: Callable[[], None]
     started_at: float
+    ask: Callable[[ArbiterRequest], Awaitable[dict[str, Any]]]
+    """The arbiter's answer to a request, or its refusal as a RequestError."""
+    say_attached: Callable[[str], None]
+    holds: Holds
+    remover: Remover
+    rounds: Rounds
+    backups: Backups
+    board: Scoreboard | None = None
 
     @property
     def uptime_s(self) -> float:

@@ -17,6 +17,7 @@ from loguru import logger
 
 from supervisor.broker.service import Caller
 from supervisor.core.errors import RequestError
+from supervisor.core.shortage import short_of
 from supervisor.wire.codec import Answer, AnyRequest, End, Error, Item, Ok, decode_request, encode, request_id_of
 from supervisor.wire.frame import FrameTooLarge, LineBuffer
 from supervisor.wire.lease import Attach
@@ -161,8 +162,13 @@ class Session(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way."""
-        return not self._under_way and self.attach is None
+        """Whether nothing is under way, and it is not being closed already."""
+        return not self._under_way and self.attach is None and not self.closing
+
+    @property
+    def closing(self) -> bool:
+        """Whether its end has begun."""
+        return self.closed or self._transport.is_closing()
 
     @property
     def is_new(self) -> bool:
@@ -207,9 +213,17 @@ class Session(asyncio.Protocol):
             self.close()
         except asyncio.CancelledError:
             raise
+        except OSError as error:
+            if (want := short_of(error.errno)) is None:
+                self._tell_defect(request)
+                return
+            self.error(request.id, RequestError("busy", f"the daemon is short of {want} now; try again later"))
         except Exception:
-            logger.exception("a defect while serving {}", type(request).__name__)
-            self.error(request.id, RequestError("internal", "a defect of the daemon; its log says more"))
+            self._tell_defect(request)
+
+    def _tell_defect(self, request: AnyRequest) -> None:
+        logger.exception("a defect while serving {}", type(request).__name__)
+        self.error(request.id, RequestError("internal", "a defect of the daemon; its log says more"))
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from supervisor.config import Pool
-from supervisor.store import Standing
+from supervisor.core.queues import NO_CAPS, QueueCaps
+from supervisor.store import Pause, Standing, Wait
 from supervisor.wire.lease import Attach
 from supervisor.wire.tree import Member
 
@@ -28,7 +29,10 @@ class Situation:
     """Everything that is known. `view` is the job's JSON, `workers` the attached ones by name.
 
     `before` counts the jobs that are before it in its queue, `elsewhere` those in other queues of the same workers;
-    both stop at MOST_COUNTED + 1. `closing`: the daemon is shutting down.
+    both stop at MOST_COUNTED + 1. `closing`: the daemon is shutting down; `held`: it drains. `declined` names the
+    pools whose handlers do not want it.
+    `waits` are the first of the conditions on other jobs that are not decided yet.
+    `pause`, `caps` (of the settings' table `caps_table`) and `running` are those of its queue.
     """
 
     view: dict[str, Any]
@@ -36,15 +40,23 @@ class Situation:
     pools: tuple[Pool, ...]
     members: tuple[Member, ...] = ()
     workers: Mapping[str, Worker]
+    waits: Sequence[Wait] = ()
     before: int = 0
     elsewhere: int = 0
     closing: bool = False
+    held: bool = False
+    declined: Collection[str] = ()
+    pause: Pause | None = None
+    caps: QueueCaps = NO_CAPS
+    caps_table: str = ""
+    running: int = 0
     now_us: int
 
     @property
     def takers(self) -> tuple[Pool, ...]:
-        """The pools that take the job."""
-        return pools_taking(self.pools, self.view["type"], self.view["queue"])
+        """The pools that take the job, without those that have declined it."""
+        takers = pools_taking(self.pools, self.view["type"], self.view["queue"])
+        return tuple(pool for pool in takers if pool.name not in self.declined)
 
     @property
     def pool(self) -> Pool | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from supervisor.broker import cause
+from collections.abc import Collection
+
+from supervisor.broker import cause, others, queue_gate
 from supervisor.broker.sentence import US, Sentence, count_of, listed, stop
 from supervisor.broker.situation import MOST_COUNTED, Situation
 from supervisor.config import Pool
@@ -14,10 +16,12 @@ from supervisor.wire.tree import Member
 def scheduled(now: Situation) -> list[Sentence]:
     """Until when, and what else would keep it from running then."""
     view, due_us = now.view, now.standing.due_us
-    in_the_way = _what_is_in_the_way(now)
+    in_the_way = [*others.awaited(now), *_what_is_in_the_way(now)]
     last = cause.last_ended(view)
     left_s = (due_us - now.now_us) / US
     when = f"at {rfc3339(due_us)}, in {format_duration(left_s)}" if left_s > 0 else "now: it is about to be queued"
+    if now.waits and left_s <= 0:
+        return in_the_way
     if last is None:
         due = Sentence(f"It was submitted for later: it is due {when}.", "submit without --delay or --at")
         return [due, *in_the_way]
@@ -35,8 +39,11 @@ def scheduled(now: Situation) -> list[Sentence]:
 def queued(now: Situation) -> list[Sentence]:
     """What it waits for."""
     blocked = _what_is_in_the_way(now)
-    if not now.takers or now.closing:
+    if not now.takers or now.closing or now.held:
         return blocked
+    full = queue_gate.full(now)
+    if full or now.pause is not None:
+        return [*blocked, *full, *_line(now)]
     return [*blocked, *_line(now), *_workers(now)]
 
 
@@ -51,6 +58,17 @@ def _what_is_in_the_way(now: Situation) -> list[Sentence]:
                 "worker-supervisor",
             )
         )
+    elif now.held:
+        sentences.append(
+            Sentence(
+                "The daemon is draining: it starts nothing more until that is ended, or it is started again.",
+                "workerctl drain --end",
+            )
+        )
+    sentences += queue_gate.paused(now)
+    if now.declined:
+        verb = "has" if len(now.declined) == 1 else "have"
+        sentences.append(Sentence(f"{_capital(_pools(now.declined))} {verb} declined it: it is for others to take."))
     if not now.takers:
         return [*sentences, _nobody_takes_it(now)]
     attached = [worker.attach for worker in now.workers.values() if worker.attach.pool in _names(now.takers)]
@@ -72,8 +90,16 @@ def _what_is_in_the_way(now: Situation) -> list[Sentence]:
     return sentences
 
 
+def _pools(names: Collection[str]) -> str:
+    return f"pool{'s' if len(names) > 1 else ''} {listed(sorted(names))}"
+
+
 def _nobody_takes_it(now: Situation) -> Sentence:
     view = now.view
+    if now.declined:
+        return Sentence(
+            f"No other pool takes jobs of type {view['type']}; it waits until one does.", "setting pools.NAME.types"
+        )
     same_type = [pool.name for pool in now.pools if view["type"] in pool.types]
     if not same_type:
         return Sentence(
@@ -106,7 +132,7 @@ def _sooner(now: Situation) -> str | None:
 
 def _workers(now: Situation) -> list[Sentence]:
     """What those who could take it are doing."""
-    members = [member for member in now.members if member.pool in _names(now.takers)]
+    members = [one for one in now.members if one.pool in _names(now.takers) and one.state != "stopping"]
     knob = f"setting pools.{now.takers[0].name}.replicas"
     if not members:
         pools = listed([pool.name for pool in now.takers])
@@ -149,7 +175,9 @@ def _unable(now: Situation, members: list[Member]) -> str:
 def _absent(member: Member) -> Sentence:
     note = f": {member.note}" if member.note else ""
     if member.state == "parked":
-        return Sentence(f"Worker {member.worker} is parked after too many deaths{note}.", "workerctl stop, then start")
+        return Sentence(
+            f"Worker {member.worker} is parked after too many deaths{note}.", f"workerctl restart {member.pool}"
+        )
     if member.state == "backoff":
         return Sentence(f"Worker {member.worker} died and is started again in a moment{note}.")
     return Sentence(f"Worker {member.worker} is starting{note}.")

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from supervisor.config.keys import describe_settings
+from supervisor.config.described import describe_settings
 from supervisor.config.load import load
-from supervisor.config.settings import CheckRule, Flags, LogSettings, Pool, Settings
+from supervisor.config.settings import CheckRule, Flags, HttpSettings, LogSettings, Pool, Settings, Webhook
 
-__all__ = ["CheckRule", "Flags", "LogSettings", "Pool", "Settings", "describe_settings", "load"]
+__all__ = [
+    "CheckRule",
+    "Flags",
+    "HttpSettings",
+    "LogSettings",
+    "Pool",
+    "Settings",
+    "Webhook",
+    "describe_settings",
+    "load",
+]

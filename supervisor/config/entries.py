@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from supervisor.config.checks import read_checks
-from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL, POOL_NAME, Key
+from supervisor.config.http import HTTP, read_webhooks
+from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL, POOL_NAME, QUEUE, QUEUE_NAME, RETENTION, Key
 from supervisor.core.errors import SettingsError
+from supervisor.core.queues import EVERY_QUEUE
 
 Path = tuple[str, ...]
 """A key as its parts: ("pools", "scripts", "limits", "wall")."""
@@ -27,6 +29,7 @@ class Entry:
 
 Entries = dict[Path, Entry]
 CHECKS: Final = ("checks",)
+WEBHOOKS: Final = ("webhooks",)
 
 
 def read_table(table: Mapping[str, object], source: str, path: Path = ()) -> Entries:
@@ -36,12 +39,14 @@ def read_table(table: Mapping[str, object], source: str, path: Path = ()) -> Ent
         at = (*path, name)
         if at == CHECKS:
             entries[at] = Entry(at, source, read_checks(value, source))
+        elif at == WEBHOOKS:
+            entries[at] = Entry(at, source, read_webhooks(value, source))
         elif not _is_table(at):
             entries[at] = read_entry(at, value, source)
         elif isinstance(value, Mapping):
-            _check_pool_name(at, source)
+            _check_name(at, source)
             entries |= read_table(value, source, at)
-            # A table without keys declares its pool all the same.
+            # A table without keys declares its pool (or queue) all the same.
             if len(at) == 2:
                 entries.setdefault(at, Entry(at, source, None))
         else:
@@ -51,13 +56,13 @@ def read_table(table: Mapping[str, object], source: str, path: Path = ()) -> Ent
 
 def read_entry(path: Path, value: object, source: str) -> Entry:
     """The entry of one key; raises SettingsError."""
-    if path == CHECKS:
-        raise SettingsError(f"{source}: checks are set in the settings file alone, in [[checks]] tables")
+    if path in (CHECKS, WEBHOOKS):
+        raise SettingsError(f"{source}: {path[0]} are set in the settings file alone, in [[{path[0]}]] tables")
     keys, tables = _legal_in(path[:-1], source)
     key = keys.get(path[-1])
     if key is None:
         raise SettingsError(f"{source}: there is no key {dotted(path)!r}{_hint(path[-1], [*keys, *tables])}")
-    _check_pool_name(path[:2], source)
+    _check_name(path[:2], source)
     try:
         return Entry(path, source, key.kind.read(value))
     except ValueError as error:
@@ -79,13 +84,21 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 def _legal_in(path: Path, source: str) -> tuple[dict[str, Key], tuple[str, ...]]:
     match path:
         case ():
-            return DAEMON, ("log", "pools", "checks")
+            return DAEMON, ("log", "http", "pools", "queues", "retention", "checks", "webhooks")
         case ("log",):
             return LOG, ()
         case ("pools", _):
             return POOL, ("limits", "max")
         case ("pools", _, "limits" | "max"):
             return LIMIT, ()
+        case ("retention",):
+            return RETENTION, ()
+        case ("http",):
+            return HTTP, ()
+        case ("queues", _):
+            return QUEUE, ()
+        case ("queues",):
+            raise SettingsError(f"{source}: queues holds tables, one a queue: write [queues.NAME] and its keys below")
         case ("pools",):
             raise SettingsError(f"{source}: pools holds tables, one a pool: write [pools.NAME] and its keys below")
     keys, tables = _legal_in(path[:-1], source)
@@ -94,12 +107,20 @@ def _legal_in(path: Path, source: str) -> tuple[dict[str, Key], tuple[str, ...]]
 
 def _is_table(path: Path) -> bool:
     match path:
+        case ("http",) | ("retention",) | ("queues",) | ("queues", _):
+            return True
         case ("log",) | ("pools",) | ("pools", _) | ("pools", _, "limits" | "max"):
             return True
     return False
 
 
-def _check_pool_name(path: Path, source: str) -> None:
+def _check_name(path: Path, source: str) -> None:
+    match path:
+        case ("queues", name) if name != EVERY_QUEUE and re.fullmatch(QUEUE_NAME, name, re.ASCII) is None:
+            raise SettingsError(
+                f"{source}: {name!r} is no name for a queue: it must be of letters, digits, dots, - and _, begin with "
+                'a letter or digit and be at most 64 long; "*" means every queue without a table of its own'
+            )
     if len(path) == 2 and path[0] == "pools" and re.fullmatch(POOL_NAME, path[1], re.ASCII) is None:
         raise SettingsError(
             f"{source}: {path[1]!r} is no name for a pool: it must be of lower-case letters, digits, - and _, "

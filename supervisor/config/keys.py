@@ -8,10 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from supervisor.config.kinds import ABSOLUTE_PATH, DURATION, PATH, SIZE, TEXT, Kind, choice, count, names, or_none
+from supervisor.config.kinds import (
+    ABSOLUTE_PATH,
+    DURATION,
+    PATH,
+    SIZE,
+    TEXT,
+    Kind,
+    choice,
+    count,
+    matching,
+    names,
+    or_none,
+    paths,
+)
 from supervisor.config.settings import JOB_TYPES
 from supervisor.core.names import ISOLATION
+from supervisor.core.retry import RETRYABLE
 
+QUEUE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 POOL_NAME: Final = r"(?!.*__)[a-z][a-z0-9_-]{0,31}"
 MAX_WORKERS: Final = 1024
 MAX_ARTIFACTS: Final = 10_000
@@ -62,7 +77,21 @@ DAEMON: Final = _table(
         "30s",
         "How long running jobs may go on after a stop before they are ended and queued again.",
     ),
+    Key(
+        "hang_timeout",
+        "hang_timeout_s",
+        DURATION,
+        "30s",
+        "A worker or broker without a sign of life for so long is hung, and replaced. At least 1s.",
+    ),
     Key("max_source", "max_source_bytes", SIZE, "256M", "Largest script or folder that is accepted."),
+    Key(
+        "synchronous",
+        "synchronous",
+        choice("full", "normal"),
+        "full",
+        "What an acknowledgement outlives: full also a power loss, normal a crash of the daemon but maybe not that.",
+    ),
     Key(
         "slot_uid_base",
         "slot_uid_base",
@@ -84,7 +113,7 @@ LOG: Final = _table(
     Key("file", "file", PATH, "unset", "File that lines are appended to. Unset: stderr."),
 )
 
-_WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_WORD: Final = QUEUE_NAME
 
 POOL: Final = _table(
     Key(
@@ -97,14 +126,14 @@ POOL: Final = _table(
     Key(
         "types",
         "types",
-        names("|".join(JOB_TYPES), f"job types out of {', '.join(JOB_TYPES)}"),
-        ", ".join(JOB_TYPES),
-        "The job types that this pool takes.",
+        names(QUEUE_NAME, "job types (letters, digits, dot, dash, underscore; at most 64)"),
+        f"{', '.join(JOB_TYPES)}; with a handler what its class says",
+        "The job types that this pool takes: of scripts, or with a handler any names.",
     ),
     Key(
         "queues",
         "queues",
-        names(_WORD, "queue names (letters, digits, dot, dash, underscore; at most 64)"),
+        names(QUEUE_NAME, "queue names (letters, digits, dot, dash, underscore; at most 64)"),
         "all queues",
         "The queues that this pool takes jobs from.",
     ),
@@ -130,11 +159,61 @@ POOL: Final = _table(
         "Whether jobs have a network: never, only those submitted with --network, or always.",
     ),
     Key(
+        "handler",
+        "handler",
+        matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", 'a class as "package.module:Class"'),
+        "unset: a pool for scripts",
+        'The Python class ("package.module:Class") that does the jobs of this pool.',
+    ),
+    Key(
+        "python_path",
+        "python_path",
+        paths(),
+        "none",
+        "Folders in which the handler's modules are looked for, before PYTHONPATH.",
+    ),
+    Key(
+        "mode",
+        "mode",
+        choice("resident", "fresh"),
+        "resident",
+        "A handler's process: resident does one job after the other, fresh is forked anew for each.",
+    ),
+    Key("user", "user", TEXT, "the daemon's own", "As root, the user that the handler runs as."),
+    Key(
+        "max_jobs",
+        "max_jobs",
+        or_none(count(1, 10**9)),
+        "none",
+        "A worker's process (with a handler: the handler's) is replaced after so many jobs, give or take 10 %.",
+    ),
+    Key(
+        "max_rss",
+        "max_rss_bytes",
+        or_none(SIZE),
+        "none",
+        "It is replaced when it has more memory than that after a job, and killed when a worker has twice that within one.",
+    ),
+    Key(
+        "max_age",
+        "max_age_s",
+        or_none(DURATION),
+        "none",
+        "It is replaced after the first job that ends past that age, give or take 10 %.",
+    ),
+    Key(
         "retries",
         "retries",
         count(0, 1000),
-        "0",
+        "0 (scripts), 3 (handlers)",
         "How often a failed job is tried again, unless its submit says.",
+    ),
+    Key(
+        "retry_on",
+        "retry_on",
+        names("|".join(RETRYABLE), f"reasons out of {', '.join(RETRYABLE)}"),
+        ", ".join(RETRYABLE),
+        "After which reasons it is tried again; any other one ends the job. Losses have a budget of their own.",
     ),
     Key(
         "on_loss",
@@ -181,6 +260,54 @@ POOL: Final = _table(
         "warn",
         "What the code check does with a script at submit: nothing, say what it finds, or refuse it.",
     ),
+    Key(
+        "prestart",
+        "prestart",
+        count(0, 1),
+        "1",
+        "How many interpreters each idle worker keeps booted for its next job; about 30 MiB each.",
+    ),
+)
+
+QUEUE: Final = _table(
+    Key(
+        "max_queued",
+        "max_queued",
+        or_none(count(0, 10**9)),
+        "none",
+        "How many jobs may wait in the queue (scheduled and queued): one more is refused with queue_full.",
+    ),
+    Key(
+        "max_running",
+        "max_running",
+        or_none(count(0, 10**9)),
+        "none",
+        "How many jobs of the queue may run at once, whatever workers are free.",
+    ),
+)
+
+RETENTION: Final = _table(
+    Key("completed", "completed_s", or_none(DURATION), "7d", "How long completed jobs are kept after their end."),
+    Key("failed", "failed_s", or_none(DURATION), "30d", "How long failed jobs are kept after their end."),
+    Key("cancelled", "cancelled_s", or_none(DURATION), "30d", "How long cancelled jobs are kept after their end."),
+    Key("max_completed", "max_completed", or_none(count(0, 10**9)), "none", "How many completed jobs are kept."),
+    Key("max_failed", "max_failed", or_none(count(0, 10**9)), "none", "How many failed jobs are kept."),
+    Key("max_cancelled", "max_cancelled", or_none(count(0, 10**9)), "none", "How many cancelled jobs are kept."),
+    Key(
+        "outputs",
+        "outputs_bytes",
+        or_none(SIZE),
+        "5G",
+        "What outputs and artifacts may take on the disk in all. Those of the jobs that ended first go first; "
+        "the jobs' records stay.",
+    ),
+    Key(
+        "events",
+        "events_s",
+        or_none(DURATION),
+        "30d",
+        "How long events of workers and of the daemon are kept. Those of a job go with it.",
+    ),
 )
 
 _TIME: Final = or_none(DURATION)
@@ -203,23 +330,3 @@ LIMIT: Final = _table(
     Key("disk", "disk_bytes", _BYTES, "256M", "Space of its folder."),
     Key("output", "output_bytes", _BYTES, "16M", "What is kept of stdout, and of stderr."),
 )
-
-
-def describe_settings() -> list[tuple[str, str, str, str]]:
-    """Every key as (key, type, default, description), in the order in which they are explained best."""
-    rows = [(key.name, key.kind.name, key.default, key.description) for key in DAEMON.values()]
-    rows += [(f"log.{key.name}", key.kind.name, key.default, key.description) for key in LOG.values()]
-    rows += [(f"pools.NAME.{key.name}", key.kind.name, key.default, key.description) for key in POOL.values()]
-    rows += [
-        (f"pools.NAME.limits.{key.name}", key.kind.name, key.default, f"Default of a job: {_lower(key.description)}")
-        for key in LIMIT.values()
-    ]
-    rows += [
-        (f"pools.NAME.max.{key.name}", key.kind.name, "none", f"Most that a job may ask for: {_lower(key.description)}")
-        for key in LIMIT.values()
-    ]
-    return rows
-
-
-def _lower(sentence: str) -> str:
-    return sentence if sentence.startswith("CPU") else sentence[0].lower() + sentence[1:]

@@ -57,6 +57,31 @@ def names(pattern: str, what: str) -> Kind:
     return Kind("list", f"a list of {what}", read)
 
 
+def matching(pattern: str, what: str) -> Kind:
+    """A text that matches `pattern`."""
+    compiled = re.compile(pattern)
+
+    def read(value: object) -> object:
+        if not isinstance(value, str) or compiled.fullmatch(value) is None:
+            raise ValueError
+        return value
+
+    return Kind("text", what, read)
+
+
+def paths() -> Kind:
+    """A list of folders; as text, with colons between them."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            value = [path for path in value.split(":") if path]
+        if not isinstance(value, list):
+            raise ValueError  # noqa: TRY004
+        return tuple(_path(path) for path in value)
+
+    return Kind("list", "a list of folders", read)
+
+
 def or_none(kind: Kind) -> Kind:
     """`kind`, or the word `none` for "no limit"."""
 

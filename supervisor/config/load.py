@@ -22,6 +22,6 @@ def load(flags: Flags, env: Mapping[str, str]) -> Settings:
     chosen = flags.config or env.get("WORKER_CONFIG")
     entries = file_entries(chosen or default_config(env), must_exist=bool(chosen))
     pools = sorted({BUILT_IN_POOL} | {path[1] for path in entries if path[0] == "pools"})
-    entries |= environment_entries(env, pools)
+    entries |= environment_entries(env, pools, {path[1] for path in entries if path[0] == "queues"})
     entries |= flag_entries(flags, pools)
     return resolve(entries, pools, env)

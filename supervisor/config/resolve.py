@@ -9,14 +9,19 @@ from typing import Any, Final
 import msgspec
 
 from supervisor.config.checks import with_built_in
-from supervisor.config.entries import CHECKS, Entries
-from supervisor.config.keys import DAEMON, LIMIT, LOG, MAX_WORKERS, POOL, Key
-from supervisor.config.settings import LogSettings, Pool, Settings
+from supervisor.config.entries import CHECKS, WEBHOOKS, Entries
+from supervisor.config.http import HTTP
+from supervisor.config.keys import DAEMON, LIMIT, LOG, MAX_WORKERS, POOL, QUEUE, RETENTION, Key
+from supervisor.config.pools import check_kind, defaults_of
+from supervisor.config.settings import HttpSettings, LogSettings, Pool, Settings
 from supervisor.core.errors import RequestError, SettingsError
 from supervisor.core.limits import LIMIT_NAMES, MIB, Limits, LimitsRequest
 from supervisor.core.limits import resolve as check_limits
+from supervisor.core.queues import EVERY_QUEUE, QueueCaps
+from supervisor.core.retention import Retention
 from supervisor.paths import check_socket_length, default_socket, default_state_dir
 
+LEAST_HANG_TIMEOUT_S: Final = 1.0
 _RAM_SHARE: Final = 0.8
 _LEAST_MEMORY_BYTES: Final = 64 * MIB
 
@@ -33,9 +38,15 @@ def resolve(entries: Entries, pool_names: Iterable[str], env: Mapping[str, str])
         **_fields(entries, (), DAEMON),
         "log": LogSettings(**_fields(entries, ("log",), LOG)),
         "checks": with_built_in(entries[CHECKS].value if CHECKS in entries else ()),  # type: ignore[arg-type]
+        "retention": Retention(**_fields(entries, ("retention",), RETENTION)),
+        "queues": _queues(entries),
+        "http": HttpSettings(**_fields(entries, ("http",), HTTP)),
+        "webhooks": entries[WEBHOOKS].value if WEBHOOKS in entries else (),
         "pools": {name: _pool(entries, name, replicas[name], _memory_bytes(workers)) for name in replicas},
     }
     settings = msgspec.convert(values, Settings)
+    if settings.hang_timeout_s < LEAST_HANG_TIMEOUT_S:
+        raise SettingsError(f"hang_timeout is {settings.hang_timeout_s:g}s; it must be at least 1s, usual is 30s")
     check_socket_length(settings.socket)
     return settings
 
@@ -46,6 +57,7 @@ def _pool(entries: Entries, name: str, replicas: int, memory_bytes: int) -> Pool
     limits = {"memory_bytes": memory_bytes, **_fields(entries, (*at, "limits"), LIMIT)}
     limits.setdefault("cpu_s", _smaller(limits.get("wall_s", Limits().wall_s), maxima["wall_s"]))
     values = {
+        **defaults_of(entries, name),
         **_fields(entries, at, POOL),
         "name": name,
         "replicas": replicas,
@@ -53,8 +65,16 @@ def _pool(entries: Entries, name: str, replicas: int, memory_bytes: int) -> Pool
         "maxima": msgspec.convert(maxima, Limits),
     }
     pool = msgspec.convert(values, Pool)
+    check_kind(entries, pool)
     _check(pool)
     return pool
+
+
+def _queues(entries: Entries) -> dict[str, QueueCaps]:
+    """The caps of each queue that has a table; the keys that it does not name are those of `"*"`."""
+    usual = _fields(entries, ("queues", EVERY_QUEUE), QUEUE)
+    names = sorted({path[1] for path in entries if path[0] == "queues"})
+    return {name: QueueCaps(**{**usual, **_fields(entries, ("queues", name), QUEUE)}) for name in names}
 
 
 def _fields(entries: Entries, at: tuple[str, ...], keys: Mapping[str, Key]) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from typing import Final, Literal
 import msgspec
 
 from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
+from supervisor.core.queues import QueueCaps
+from supervisor.core.retention import Retention
+from supervisor.core.retry import RETRYABLE
 
 NO_MAXIMA: Final = Limits(**dict.fromkeys(LIMIT_NAMES))
 """Maxima of a pool that sets none."""
@@ -23,7 +26,10 @@ class LogSettings(msgspec.Struct, frozen=True):
 
 
 class Pool(msgspec.Struct, frozen=True):
-    """A group of equal worker slots. `queues` empty means all of them."""
+    """A group of equal worker slots. `queues` empty means all of them.
+
+    With a `handler`, `types` may be empty: then its class says which it takes.
+    """
 
     name: str
     replicas: int
@@ -35,6 +41,7 @@ class Pool(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     maxima: Limits = NO_MAXIMA
     retries: int = 0
+    retry_on: tuple[str, ...] = RETRYABLE
     on_loss: Literal["requeue", "fail"] = "requeue"
     env_pass: tuple[str, ...] = ()
     node: str | None = None
@@ -44,6 +51,34 @@ class Pool(msgspec.Struct, frozen=True):
     artifacts: int = 1000
     artifact_bytes: int = 256 * MIB
     check: Literal["off", "warn", "block"] = "warn"
+    prestart: int = 1
+    handler: str | None = None
+    python_path: tuple[str, ...] = ()
+    mode: Literal["resident", "fresh"] = "resident"
+    user: str | None = None
+    max_jobs: int | None = None
+    max_rss_bytes: int | None = None
+    max_age_s: float | None = None
+
+
+class HttpSettings(msgspec.Struct, frozen=True):
+    """Where HTTP is served: `listen` None is nowhere. `rate` is requests a second of one address, None any number."""
+
+    listen: str | None = None
+    socket: str | None = None
+    hosts: tuple[str, ...] = ()
+    max_body_bytes: int = 16 * MIB
+    rate: float | None = 100.0
+    heartbeat_s: float = 15.0
+    webhook_urls: tuple[str, ...] = ()
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """Where a POST goes when a job has come to one of the states `on`; without a `secret` the daemon's own signs it."""
+
+    url: str
+    secret: str | None = None
+    on: tuple[str, ...] = ()
 
 
 class CheckRule(msgspec.Struct, frozen=True):
@@ -63,11 +98,17 @@ class Settings(msgspec.Struct, frozen=True):
     socket_group: str | None = None
     kill_grace_s: float = 3.0
     shutdown_timeout_s: float = 30.0
+    hang_timeout_s: float = 30.0
     max_source_bytes: int = 256 * MIB
+    synchronous: Literal["full", "normal"] = "full"
     slot_uid_base: int = 2_000_000
     log: LogSettings = LogSettings()
     pools: dict[str, Pool] = {}
+    queues: dict[str, QueueCaps] = {}
+    retention: Retention = Retention()
     checks: tuple[CheckRule, ...] = ()
+    http: HttpSettings = HttpSettings()
+    webhooks: tuple[Webhook, ...] = ()
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ SupervisorError
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Final
 
 EXIT_OK: Final = 0
@@ -19,6 +20,9 @@ EXIT_SETTINGS: Final = 2
 EXIT_HELD: Final = 3
 EXIT_STORAGE: Final = 75
 EXIT_SCHEMA: Final = 78
+
+
+_DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class SupervisorError(Exception):
@@ -53,6 +57,14 @@ class StorageError(SupervisorError):
     """Reading or writing the database failed; what was acknowledged is safe, a restart may cure it."""
 
     exit_status = EXIT_STORAGE
+
+
+def unusable(what: str, error: OSError) -> SupervisorError:
+    """The error for `what` the daemon cannot use: the disk's fault where the system says so, else the settings'."""
+    sentence = f"{what}: {error.strerror}"
+    if error.errno in _DISK_ERRORS:
+        return StorageError(f"{sentence}; free or repair the disk, and start again")
+    return SettingsError(sentence)
 
 
 class SchemaError(SupervisorError):

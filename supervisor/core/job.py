@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from supervisor.core.limits import Limits
-from supervisor.core.retry import Backoff
+from supervisor.core.retry import RETRYABLE, Backoff
 
 INLINE_BYTES: Final = 256 << 10
 """Content up to this size lies in the database; larger content in the spool."""
@@ -41,7 +41,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job as it was submitted and accepted, with every default resolved. Stored whole, as JSON.
 
     `main` is the script's path in the job's folder (None for handler types); `asked` names the limits that the
-    submitter set himself; `network` and `isolation` are what was granted.
+    submitter set himself; `network` and `isolation` are what was granted; `retry_on` are the reasons that are retried.
     """
 
     main: str | None = None
@@ -57,6 +57,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     merge: bool = False
     findings: tuple[Finding, ...] = ()
     backoff: Backoff = Backoff()
+    retry_on: tuple[str, ...] = RETRYABLE
+    webhook: str | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@ budget of their own, a shutdown none.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final, Literal
 
 import msgspec
@@ -19,6 +20,19 @@ LOSS_BUDGET: Final = 3
 
 LOSSES: Final = frozenset({"worker_lost", "host_lost"})
 NOT_COUNTED: Final = LOSSES | {"interrupted"}
+
+RETRYABLE: Final = (
+    "exit",
+    "signal",
+    "timeout",
+    "cpu_limit",
+    "memory_limit",
+    "process_limit",
+    "file_limit",
+    "output_limit",
+    "spawn_error",
+)
+"""The reasons after which a retry may help, and which a pool's `retry_on` may name."""
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,9 +76,15 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(
-    reason: str, retryable: bool, history: History, backoff: Backoff, dice: float, message: str = ""
+    reason: str,
+    retryable: bool,
+    history: History,
+    backoff: Backoff,
+    dice: float,
+    message: str = "",
+    retry_on: Container[str] = RETRYABLE,
 ) -> Settlement:
-    """The settlement of an attempt that ended with `reason`."""
+    """The settlement of an attempt that ended with `reason`; only the reasons in `retry_on` are tried again."""
     failures, losses = history.failures, history.losses
     if history.cancel_requested:
         return Settlement(cue=Cue.CANCELLED, failures=failures, losses=losses)
@@ -73,7 +93,7 @@ def decide(
     if reason in NOT_COUNTED:
         return _after_loss(reason, history, message)
     failures += 1
-    if retryable and failures <= history.retries:
+    if retryable and reason in retry_on and failures <= history.retries:
         return Settlement(cue=Cue.RETRY, failures=failures, losses=losses, delay_s=backoff.delay_s(failures, dice))
     return Settlement(cue=Cue.FAILED, failures=failures, losses=losses)
 

@@ -21,10 +21,11 @@ _STATFS_BYTES: Final = 256
 _NEED_DATABASE: Final = ("database", "database_links", "wal", "clock")
 
 
-def storage_checks(paths: Paths, socket_group: str | None) -> list[Check]:
+def storage_checks(paths: Paths, socket_group: str | None, synchronous: str = "full") -> list[Check]:
     """Everything about the folders and the database. What is not there yet is skipped."""
     checks = [
         storage.sqlite_check(sqlite_version()),
+        storage.synchronous_check(synchronous),
         *_folder_checks(paths, socket_group),
         *_room_checks(_nearest(paths.state_dir)),
     ]

@@ -28,8 +28,8 @@ def offline_checks(settings: Settings, paths: Paths) -> list[Check]:
     """All checks that need no daemon. Takes some seconds."""
     pools = list(settings.pools.values())
     return [
-        *_equipment(settings, pools, paths),
-        *storage_checks(paths, settings.socket_group),
+        *_equipment(settings, [pool for pool in pools if pool.handler is None], paths),
+        *storage_checks(paths, settings.socket_group, settings.synchronous),
         *machine_checks(pools),
         leftovers_check(instance_of(paths), None),
     ]

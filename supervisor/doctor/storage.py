@@ -68,6 +68,17 @@ def has_wal_reset_bug(version: str) -> bool:
     return (3, 7, 0) <= (major, minor, patch) <= (3, 51, 2)
 
 
+def synchronous_check(synchronous: str) -> Check:
+    """Whether what is acknowledged outlives a power loss."""
+    if synchronous == "full":
+        return ok("synchronous", "full: what is acknowledged outlives a power loss")
+    return warn(
+        "synchronous",
+        f"{synchronous}: a power loss or a crash of the machine may undo what was acknowledged last",
+        'set synchronous = "full", unless that is what you chose speed for',
+    )
+
+
 def folder_check(name: str, path: str, seen: os.stat_result, uid: int, *, most: int | None, replaceable: bool) -> Check:
     """Owner and mode of a folder. `most`: the widest mode that one of the daemon's own may have, None for one that
     need not be; `replaceable`: others may replace what is in it.

@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+from supervisor.core.shortage import Shortage, short_of
+
 JOB_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 PROBE_TIMEOUT_S: Final = 20
 
@@ -116,6 +118,8 @@ def _probe(kind: str, path: str) -> Interpreter:
         )
         version, status = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
+        if isinstance(error, OSError) and (want := short_of(error.errno)):
+            raise Shortage(want) from error
         raise Missing(f"{path} does not run: {error}: {_REMEDIES[kind]}") from None
     return Interpreter(path=path, version=version, idle_data_bytes=_vm_data_bytes(status))
 

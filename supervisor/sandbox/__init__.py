@@ -16,22 +16,32 @@ import importlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervisor.sandbox.delegation import delegated_cgroup
-    from supervisor.sandbox.event import Ended, Event, KeeperLost, LaunchFailed, Prepared, Started
+    from supervisor.sandbox.event import (
+        Ended,
+        Event,
+        Gated,
+        KeeperLost,
+        LaunchFailed,
+        NotBegun,
+        Prepared,
+        Started,
+        Waiting,
+    )
     from supervisor.sandbox.fault import SandboxError
     from supervisor.sandbox.holder import Holder, known_children
     from supervisor.sandbox.launch import Bind, Launch, SlotClass
-    from supervisor.sandbox.levels import LEVELS
+    from supervisor.sandbox.levels import LEVELS, moves_binds
     from supervisor.sandbox.orphan import OrphanSweep, kill_orphans
     from supervisor.sandbox.slot import Slot
     from supervisor.sandbox.syscalls import become_subreaper
     from supervisor.sandbox.verdict import Verdict, probe, probe_levels, prove
 
 _HOME = {
-    "Bind": "launch", "Ended": "event", "Event": "event", "Holder": "holder", "KeeperLost": "event",
-    "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "OrphanSweep": "orphan",
+    "Bind": "launch", "Ended": "event", "Event": "event", "Gated": "event", "Holder": "holder", "KeeperLost": "event",
+    "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "NotBegun": "event", "OrphanSweep": "orphan",
     "Prepared": "event", "SandboxError": "fault", "Slot": "slot", "SlotClass": "launch", "Started": "event",
-    "Verdict": "verdict", "become_subreaper": "syscalls", "kill_orphans": "orphan",
-    "delegated_cgroup": "delegation", "known_children": "holder", "probe": "verdict", "prove": "verdict", "probe_levels": "verdict",
+    "Verdict": "verdict", "Waiting": "event", "become_subreaper": "syscalls", "kill_orphans": "orphan",
+    "delegated_cgroup": "delegation", "moves_binds": "levels", "known_children": "holder", "probe": "verdict", "prove": "verdict", "probe_levels": "verdict",
 }  # fmt: skip
 
 __all__ = [
@@ -39,10 +49,12 @@ __all__ = [
     "Bind",
     "Ended",
     "Event",
+    "Gated",
     "Holder",
     "KeeperLost",
     "Launch",
     "LaunchFailed",
+    "NotBegun",
     "OrphanSweep",
     "Prepared",
     "SandboxError",
@@ -50,10 +62,12 @@ __all__ = [
     "SlotClass",
     "Started",
     "Verdict",
+    "Waiting",
     "become_subreaper",
     "delegated_cgroup",
     "kill_orphans",
     "known_children",
+    "moves_binds",
     "probe",
     "probe_levels",
     "prove",

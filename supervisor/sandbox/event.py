@@ -1,4 +1,6 @@
-"""What a slot reports, in order: Prepared, Started, then exactly one of Ended, LaunchFailed, KeeperLost.
+"""What a slot reports, in order: Prepared, Started, then exactly one of Ended, LaunchFailed, KeeperLost, NotBegun.
+
+A program that waits behind a gate is reported by Gated and Waiting; Started comes once it has passed.
 
 Invariant: an Ended carries a wait status that was really read (or says stuck).
 Never: guesses a cause; `killed_for` and `on_request` are the keeper's own intents, or the kernel's own count.
@@ -25,6 +27,23 @@ class Started:
     """The job's program was executed. pid: as the keeper sees it (inside its pid namespace, if it has one)."""
 
     pid: int
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A program was started that shall wait for its job behind a gate: from now on Slot.open() can be called."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """It has booted and waits."""
+
+
+@dataclass(frozen=True)
+class NotBegun:
+    """It ended before it had taken its job through the gate: of the job nothing was run. status: its wait status."""
+
+    status: int
 
 
 @dataclass(frozen=True)
@@ -70,4 +89,4 @@ class KeeperLost:
     gone: bool
 
 
-Event = Prepared | Started | Ended | LaunchFailed | KeeperLost
+Event = Prepared | Gated | Waiting | Started | Ended | LaunchFailed | KeeperLost | NotBegun

@@ -66,6 +66,7 @@ class Holder:
         title: str | None = None,
         mark: Mapping[str, str] | None = None,
         cgroup: str | None = None,
+        user: tuple[int, int, tuple[int, ...]] | None = None,
     ) -> Holder:
         """Starts a holder and waits until a first slot was prepared for a trial (about 40 ms).
 
@@ -73,14 +74,14 @@ class Holder:
         needed and never 0; else the daemon's own or None. keep_fds stay open in holder and keepers, never in
         jobs. title: what ps shows; the word holder in it becomes keeper in keepers. mark: variables in the
         environment of holder and keepers, by which leftovers are known. cgroup: see delegated_cgroup(); the folder
-        below which each job gets a group. Raises SandboxError.
+        below which each job gets a group. user: uid, gid and groups of the operator's own code, for which level is
+        "none": it is kept apart from nothing. Raises SandboxError.
         """
-        if level not in levels.LEVELS:
+        if level not in (levels.LEVELS if user is None else levels.TRUSTED):
             raise SandboxError("level", errno.EINVAL, f"{level!r} is none of {', '.join(levels.LEVELS)}")
         if threading.get_native_id() != os.getpid():
             raise SandboxError("spawn", errno.EINVAL, "a holder dies with the thread that starts it: use the main one")
-        uid = _job_uid(slot_uid)
-        gid = uid if os.geteuid() == 0 else os.getegid()
+        uid, gid, groups = _job_user(slot_uid) if user is None else user
         with levels.Step("work folder"):
             folder_fd = _own_folder(work_root, name)
         place = os.path.join(os.path.abspath(work_root), name)
@@ -95,7 +96,7 @@ class Holder:
         known_children.add(pid)
         holder = cls(level, pid, os.pidfd_open(pid), control, folder_fd, place)
         try:
-            holder._greet((level, place, uid, gid, packed, title, cgroup))
+            holder._greet((level, place, uid, gid, packed, title, cgroup, groups))
             holder._try_slot()
         except SandboxError as error:
             error.remedy = remedy.remedy_for(level, error.step, error.errno)
@@ -197,6 +198,11 @@ class Holder:
             os.waitpid(self.pid, 0)
         known_children.discard(self.pid)
         return True
+
+
+def _job_user(slot_uid: int | None) -> tuple[int, int, tuple[int, ...]]:
+    uid = _job_uid(slot_uid)
+    return uid, uid if os.geteuid() == 0 else os.getegid(), ()
 
 
 def _job_uid(slot_uid: int | None) -> int:

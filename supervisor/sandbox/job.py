@@ -2,7 +2,7 @@
 
 Invariant: it ends by exec or by _exit, and a failure is told through a close-on-exec pipe: end of file without
 content means that the program runs.
-Never: returns into the keeper's code; leaves a descriptor above 3 open in the program.
+Never: returns into the keeper's code; leaves a descriptor above 3 open in the program, but for its gate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from supervisor.sandbox import levels, syscalls
+from supervisor.sandbox import gate, levels, syscalls
 from supervisor.sandbox.fault import SandboxError
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ def _become(rows: tuple[Mechanism, ...], site: Site, room: Room, order: Order, t
         levels.prepare_job(rows, site, room, order)
         step = "descriptors"
         _arrange_descriptors(order.fds)
+        gate.place(order.gate_fd)
         kind, step = ("exec" if order.cwd else "sandbox"), "cwd"
         os.chdir(order.cwd or room.job_dir)
         kind, step = "exec", "exec"

@@ -9,15 +9,15 @@ a job shall end, but for memory and CPU.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import select
 import time
 
-from supervisor.sandbox import job, levels, message, syscalls
+from supervisor.sandbox import job, levels, syscalls
 from supervisor.sandbox.fault import SandboxError
+from supervisor.sandbox.gate import Gate, used_cpu_s
 from supervisor.sandbox.site import Order, Room
+from supervisor.sandbox.talk import Gone, Talk
 from supervisor.sandbox.watch import Watch
 
 TYPE_CHECKING = False
@@ -31,16 +31,12 @@ if TYPE_CHECKING:
 _STUCK_AFTER_S = 5.0
 _PAUSE_MS = 5
 _FOR_EVER = -1
+_LONGEST_PAUSE_S = 3600.0
 _LIMITS = ("memory", "cpu")
 
 
-class Gone(Exception):
-    """The worker gave the slot up or died, or the holder above did: end everything, no job report."""
-
-
 class Keeper:
-    """One slot's life. control: the slot's socket; children: a signalfd of SIGCHLD; above: a descriptor, and
-    the poll event on it that says that the process this one depends on is gone."""
+    """One slot's life. control, children and above: as Talk takes them."""
 
     def __init__(
         self,
@@ -54,11 +50,11 @@ class Keeper:
         self._rows = rows
         self._site = site
         self._room = room
-        self._control = control
-        self._children = children
-        self._above = above[0]
+        self._talk = Talk(control, children, above)
         self._tree = levels.tree_of(rows)
         self._watch: Watch | None = None
+        self._gate: Gate | None = None
+        self._began_s = 0.0
         self._main = 0
         self._status: int | None = None
         self._intent: str | None = None
@@ -66,10 +62,6 @@ class Keeper:
         self._obeying = False
         self._on_request = False
         self._leftover = 0
-        self._poll = select.poll()
-        self._poll.register(control, select.POLLIN)
-        self._poll.register(children, select.POLLIN)
-        self._poll.register(*above)
 
     def serve(self) -> None:
         """From the room to the report. Whatever happens, no process of the job is left, or it is stuck."""
@@ -77,12 +69,12 @@ class Keeper:
             self._prepare_room()
             self._run(self._await_order())
         except SandboxError as error:
-            self._say(("failed", error.step, error.errno, error.message, "sandbox"))
+            self._talk.say(("failed", error.step, error.errno, error.message, "sandbox"))
         except Gone:
             # A worker that gave the slot up still listens for this; one that died does not.
-            self._say(("fault", "it was given up", not self._empty()))
+            self._talk.say(("fault", "it was given up", not self._empty()))
         except Exception as error:  # told to the worker, never taken for a launch error
-            self._say(("fault", f"the keeper failed: {error!r}", not self._empty()))
+            self._talk.say(("fault", f"the keeper failed: {error!r}", not self._empty()))
         finally:
             self._empty()
             self._leave_room()
@@ -92,7 +84,7 @@ class Keeper:
             raise SandboxError("previous job", errno.EBUSY, "processes of the job before cannot be killed")
         try:
             levels.prepare_keeper(self._rows, self._site, self._room)
-            self._say(("prepared", self._room.job_dir, self._room.fallbacks), [self._room.work_fd])
+            self._talk.say(("prepared", self._room.job_dir, self._room.fallbacks), [self._room.work_fd])
         finally:
             if self._room.work_fd >= 0:
                 os.close(self._room.work_fd)
@@ -109,8 +101,8 @@ class Keeper:
 
     def _await_order(self) -> Order:
         while True:
-            self._wait(_FOR_EVER)
-            request, fds = self._hear()
+            self._talk.wait(_FOR_EVER)
+            request, fds = self._talk.hear()
             if request is None:
                 continue
             if request[0] != "start":
@@ -120,53 +112,113 @@ class Keeper:
             return order
 
     def _run(self, order: Order) -> None:
-        began_s = time.monotonic()
+        self._began_s = time.monotonic()
         self._watch = watch = Watch(self._tree, self._room, order)
+        if order.gated:
+            self._gate = Gate()
+            order.gate_fd = self._gate.program_fd
+            watch.rest()
         try:
             with levels.Step("fork"):
                 self._main, verdict = job.fork(self._rows, self._site, self._room, order)
         finally:
             for fd in order.fds:
                 os.close(fd)
+            if self._gate is not None:
+                self._gate.close_program_end()
             self._close_ruleset()
         self._tree.has_children = True
         failure = self._until_executed(watch, verdict)
         if failure is not None:
             self._empty()
-            self._say(("failed", *failure))
+            self._talk.say(("failed", *failure))
             return
-        self._say(("started", self._main))
+        if self._gate is not None and not self._until_passed(self._gate, watch):
+            self._empty()
+            self._talk.say(("not_begun", self._status or 0))
+            return
+        self._talk.say(("started", self._main))
         while self._status is None and not self._killing():
             self._watch_a_while(watch)
         stuck = self._empty()
-        self._say(("ended", *self._account(watch, began_s, stuck)))
+        self._talk.say(("ended", *self._account(watch, stuck)))
 
     def _until_executed(self, watch: Watch, verdict: int) -> tuple[str, int, str, str] | None:
-        self._poll.register(verdict, select.POLLIN)
+        self._talk.also(verdict)
         try:
             while verdict not in self._watch_a_while(watch):
                 pass
             return job.launch_failure(os.read(verdict, 65536))
         finally:
-            self._poll.unregister(verdict)
+            self._talk.no_more(verdict)
             os.close(verdict)
+
+    def _until_passed(self, gate: Gate, watch: Watch) -> bool:
+        """Waits, with nothing measured, until there is a job and the program has taken it. False: it never took one."""
+        pidfd = os.pidfd_open(self._main)
+        self._talk.say(("gated",), [pidfd])
+        os.close(pidfd)
+        self._talk.also(gate.fileno())
+        hears = True
+        while not gate.passed and self._status is None and not self._killing():
+            ready = self._watch_a_while(watch)
+            if hears and (gate.fileno() in ready or self._status is not None):
+                hears = self._hear_gate(gate)
+        if hears:
+            self._talk.no_more(gate.fileno())
+        gate.close()
+        # One that was ended while it took its job has begun it: whoever ended it knows why.
+        return gate.passed or (gate.opened and (self._obeying or self._killing()))
+
+    def _hear_gate(self, gate: Gate) -> bool:
+        was_ready = gate.ready
+        hears = gate.hear()
+        if gate.ready and not was_ready:
+            self._talk.say(("waiting",))
+        if not hears:
+            self._talk.no_more(gate.fileno())
+        return hears
+
+    def _open_gate(
+        self, watch: Watch, content: bytes, memory_bytes: int | None, cpu_s: float | None, processes: int | None,
+        cores: float | None,
+    ) -> None:  # fmt: skip
+        """The job's time, CPU time and limits begin here."""
+        if self._gate is None or self._gate.opened:
+            return
+        if self._room.group is not None:
+            self._room.group.limit(memory_bytes, processes, cores)
+        self._began_s = time.monotonic()
+        watch.begin(used_cpu_s(self._main), memory_bytes, cpu_s)
+        self._gate.open(content)
 
     def _watch_a_while(self, watch: Watch) -> set[int]:
         """Sleeps until something happens or a sample is due, and deals with it. Returns what was readable."""
         pause_s = max(0.0, watch.due_s - time.monotonic())
-        ready = self._wait(int(pause_s * 1000) + 1)
+        ready = self._talk.wait(int(pause_s * 1000) + 1 if pause_s < _LONGEST_PAUSE_S else _FOR_EVER)
         self._reap()
-        if self._control.fileno() in ready:
-            request, fds = self._hear()
+        if self._talk.control_fd in ready:
+            request, fds = self._talk.hear()
             for fd in fds:
                 os.close(fd)
-            if request is not None and request[0] == "end":
-                self._obey(kill=request[1])
+            if request is not None:
+                self._follow(watch, request)
         if self._status is None and not self._killing() and time.monotonic() >= watch.due_s:
             excess = watch.sample()
             if excess is not None:
                 self._kill_for(excess)
         return ready
+
+    def _follow(self, watch: Watch, request: Message) -> None:
+        match request[0]:
+            case "end":
+                self._obey(kill=request[1])
+            case "hold":
+                watch.hold_to(request[1], request[2])
+            case "rest":
+                watch.rest()
+            case "open":
+                self._open_gate(watch, *request[1:])
 
     def _obey(self, *, kill: bool) -> None:
         # Reaped first: a main process that is dead already ended by itself.
@@ -223,48 +275,17 @@ class Keeper:
                 break
             if self._tree.has_children:
                 self._kill()
-                self._pause()
+                self._talk.pause(_PAUSE_MS)
         return self._tree.has_children
 
-    def _pause(self) -> None:
-        poll = select.poll()
-        poll.register(self._children, select.POLLIN)
-        poll.poll(_PAUSE_MS)
-        self._forget_signals()
-
-    def _wait(self, timeout_ms: int) -> set[int]:
-        ready = {fd for fd, _ in self._poll.poll(timeout_ms)}
-        if self._above in ready:
-            raise Gone
-        if self._children in ready:
-            self._forget_signals()
-        return ready
-
-    def _forget_signals(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._children, 4096)
-
-    def _hear(self) -> tuple[Message | None, list[int]]:
-        try:
-            request, fds = message.receive_now(self._control)
-        except BlockingIOError:
-            return None, []
-        if request is None:
-            raise Gone
-        return request, fds
-
-    def _say(self, report: Message, fds: tuple[int, ...] | list[int] = ()) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # seen as Gone where it matters
-            message.send(self._control, report, fds)
-
-    def _account(self, watch: Watch, began_s: float, stuck: bool) -> Message:
+    def _account(self, watch: Watch, stuck: bool) -> Message:
         watch.settle()
         group = self._room.group
         return (
             syscalls.SIGKILL if self._status is None else self._status,
             self._killed_for,
             self._on_request,
-            time.monotonic() - began_s,
+            time.monotonic() - self._began_s,
             watch.used_cpu_s,
             watch.peak_memory_bytes,
             watch.max_rss_bytes,

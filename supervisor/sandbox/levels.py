@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 class Mechanism:
     """One row. enforces: aspect -> how; tells: the same, once the holder is set up, where it depends on the machine;
-    needed: whether it applies to this daemon; remedy: the key of what enables it (remedy.py)."""
+    needed: whether it applies to this daemon; remedy: the key of what enables it (remedy.py); moves_binds: jobs see a
+    bind at its target, not at its source."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Mechanism:
         tells: Callable[[Site], dict[str, str]] = lambda site: {},
         needed: Callable[[], bool] = lambda: True,
         remedy: str = "",
+        moves_binds: bool = False,
         holder: Callable[[Site], None] | None = None,
         clone: Callable[[Room], int] | None = None,
         keeper: Callable[[Site, Room], None] | None = None,
@@ -63,6 +65,7 @@ class Mechanism:
         self.tells = tells
         self.needed = needed
         self.remedy = remedy
+        self.moves_binds = moves_binds
         self.holder = holder
         self.clone = clone
         self.keeper = keeper
@@ -115,7 +118,7 @@ NO_MORE_NAMESPACES = Mechanism(
 PRIVATE_ROOT = Mechanism(
     "private_root", "the job sees a read-only system and its own folders, nothing else of the host's files",
     enforces={"files": "private root: system read-only, own /job /tmp /dev/shm", "disk": "tmpfs size and inodes"},
-    remedy="namespaces",
+    remedy="namespaces", moves_binds=True,
     holder=private_root.build_template,
     clone=lambda room: syscalls.CLONE_NEWNS,
     keeper=private_root.mount_fresh,
@@ -195,6 +198,15 @@ LIMITS = Mechanism(
     "limits", "the kernel's limits: processes, open files, file size, …",
     enforces={"processes": "RLIMIT_NPROC, threads count"}, job=process.limit,
 )  # fmt: skip
+OWN_SESSION = Mechanism("own_session", "own session and process group", job=process.lead_session)
+GIVEN_USER = Mechanism(
+    "given_user", "under a root daemon it is the user that was chosen, with that user's groups",
+    enforces={"user": "none but the user that was chosen"}, needed=_by_root, job=privileges.become_user,
+)  # fmt: skip
+RUN_LIMITS = Mechanism(
+    "run_limits", "the kernel's limits that were asked for",
+    enforces={"processes": "not enforced: the processes of a user are counted together"}, job=process.limit,
+)  # fmt: skip
 SAMPLED = Mechanism(
     "sampled", "memory and CPU of the whole tree, measured and limited by the keeper",
     enforces={"memory": "sampled every 50 ms", "cpu": "sampled every 50 ms"},
@@ -217,10 +229,18 @@ LEVELS: dict[str, tuple[Mechanism, ...]] = {
     ),
 }  # fmt: skip
 
+TRUSTED: dict[str, tuple[Mechanism, ...]] = {
+    "none": (
+        ORPHANS_ADOPTED, HOST_FOLDER, HIDDEN_KEEPER, OWN_SESSION, FIRST_TO_GO, GIVEN_USER, DIES_WITH_KEEPER,
+        RUN_LIMITS, SAMPLED,
+    ),
+}  # fmt: skip
+"""For the operator's own code, which is kept apart from nothing: watched, limited and ended as a whole."""
+
 
 def mechanisms_of(level: str) -> tuple[Mechanism, ...]:
     """The rows of a level that apply to this daemon, to be asked before it enters a namespace."""
-    return tuple(row for row in LEVELS[level] if row.needed())
+    return tuple(row for row in (LEVELS | TRUSTED)[level] if row.needed())
 
 
 def enforced_by(rows: tuple[Mechanism, ...], site: Site) -> dict[str, str]:
@@ -236,6 +256,11 @@ def enforced_by(rows: tuple[Mechanism, ...], site: Site) -> dict[str, str]:
 def remedies_of(level: str) -> dict[str, str]:
     """The rows of a level that something enables, and the key of what does, by the name of the row."""
     return {row.name: row.remedy for row in mechanisms_of(level) if row.remedy}
+
+
+def moves_binds(level: str) -> bool:
+    """Whether jobs of a level see a bind at its target."""
+    return any(row.moves_binds for row in mechanisms_of(level))
 
 
 def prepare_holder(rows: tuple[Mechanism, ...], site: Site) -> None:

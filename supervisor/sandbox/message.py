@@ -8,6 +8,7 @@ Never: blocks in `receive_now`.
 from __future__ import annotations
 
 import _socket
+import errno
 import marshal
 import struct
 
@@ -48,7 +49,7 @@ def send(end: _socket.socket, message: Message, fds: Sequence[int] = ()) -> None
 def receive_now(end: _socket.socket) -> tuple[Message | None, list[int]]:
     """One message and its descriptors; (None, []) at the end of the conversation.
 
-    Raises BlockingIOError if there is none yet.
+    Raises BlockingIOError if there is none yet; OSError if this process has no descriptor left for what came with it.
     """
     try:
         content, rights = _datagram(end)
@@ -64,5 +65,8 @@ def receive_now(end: _socket.socket) -> tuple[Message | None, list[int]]:
 
 def _datagram(end: _socket.socket) -> tuple[bytes, list[bytes]]:
     flags = _MSG_CMSG_CLOEXEC | _socket.MSG_DONTWAIT
-    content, rights, _flags, _address = end.recvmsg(_MAX_BYTES, _FD_SPACE, flags)
+    content, rights, told, _address = end.recvmsg(_MAX_BYTES, _FD_SPACE, flags)
+    if told & _socket.MSG_CTRUNC:
+        # The kernel drops what it finds no free descriptor for, and says only this.
+        raise OSError(errno.EMFILE, "too many open files to receive another")
     return content, [data for _level, _kind, data in rights]

@@ -25,6 +25,7 @@ class Site:
         binds: list[tuple[str, str, bool]],
         title: str,
         cgroup: str | None,
+        groups: tuple[int, ...] = (),
     ) -> None:
         self.level = level
         self.folder = folder
@@ -33,6 +34,7 @@ class Site:
         self.binds = binds
         self.title = title
         self.cgroup = cgroup  # the delegated folder, a host path
+        self.groups = groups  # supplementary ones of the operator's own code; a job has none
         self.cgroup_fd = -1
         self.cgroup_note = ""  # why there is none
         self.controllers: list[str] = []  # that groups below it have
@@ -41,7 +43,7 @@ class Site:
         self.late_binds: list[tuple[str, str, bool]] = []  # (stash in the template, target, is a folder)
 
     def packed(self) -> tuple[Any, ...]:
-        return (self.level, self.folder, self.uid, self.gid, self.binds, self.title, self.cgroup)
+        return (self.level, self.folder, self.uid, self.gid, self.binds, self.title, self.cgroup, self.groups)
 
 
 class Room:
@@ -77,6 +79,7 @@ class Order:
         cpu_s: float | None,
         processes: int | None,
         cores: float | None,
+        gated: bool = False,
     ) -> None:
         self.argv = argv
         self.env = env
@@ -86,5 +89,7 @@ class Order:
         self.cpu_s = cpu_s
         self.processes = processes
         self.cores = cores
+        self.gated = gated  # it waits for its job behind a gate
+        self.gate_fd = -1
         self.keeper_pid = 0
         self.fds: list[int] = []  # stdin, stdout, stderr and perhaps the channel

@@ -16,8 +16,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from supervisor.sandbox import folder, message, syscalls
-from supervisor.sandbox.event import Ended, Event, KeeperLost, LaunchFailed, Prepared, Started
+from supervisor.sandbox import folder, late_limits, message, syscalls
+from supervisor.sandbox.event import (
+    Ended,
+    Event,
+    Gated,
+    KeeperLost,
+    LaunchFailed,
+    NotBegun,
+    Prepared,
+    Started,
+    Waiting,
+)
 from supervisor.sandbox.launch import Launch
 from supervisor.sandbox.orphan import OrphanSweep
 
@@ -37,6 +47,7 @@ class Slot:
         self._holder_pidfd = os.dup(holder_pidfd)
         self._keeper_pidfd: int | None = None
         self.keeper_pid: int | None = None  # None where the holder itself is the keeper
+        self._program_pidfd: int | None = None
         self._work_fd: int | None = None
         self._said: list[Event] = []
         self._fault: tuple[str, bool] | None = None
@@ -60,13 +71,17 @@ class Slot:
         events, self._said = self._said, []
         return events
 
-    def start(self, launch: Launch) -> None:
-        """After Prepared: starts the job. What goes wrong is reported by receive()."""
+    def start(self, launch: Launch, *, gated: bool = False) -> None:
+        """After Prepared: starts the job. What goes wrong is reported by receive().
+
+        gated: starts a program that finds the end of a gate at GATE_FD, and that the keeper measures and limits only
+        from open() on.
+        """
         order = (
             [os.fsencode(argument) for argument in launch.argv],
             {os.fsencode(key): os.fsencode(value) for key, value in launch.env.items()},
             launch.cwd, launch.rlimits, launch.memory_bytes, launch.cpu_s, launch.processes,
-            launch.cores,
+            launch.cores, gated,
         )  # fmt: skip
         self._started = True
         try:
@@ -83,6 +98,32 @@ class Slot:
         if not self._over and not self._closed:
             self._say(("end", kill))
 
+    def limit(self, rlimits: dict[str, tuple[int, int]], user: int | None) -> None:
+        """Sets the kernel's limits of a program that waits behind its gate. OSError if it is gone, or may not be.
+
+        user: the slot's uid, where it is not our own.
+        """
+        if self._program_pidfd is None:
+            raise ProcessLookupError(errno.ESRCH, "there is no program behind a gate")
+        late_limits.limit(self._program_pidfd, rlimits, user)
+
+    def open(
+        self, content: bytes, *, memory_bytes: int | None, cpu_s: float | None, processes: int | None,
+        cores: float | None = None,
+    ) -> None:  # fmt: skip
+        """Sends the job through the gate; from now on it is measured and limited. Then: Started, or NotBegun."""
+        self._say(("open", content, memory_bytes, cpu_s, processes, cores))
+
+    def hold_to(self, memory_bytes: int | None, cpu_s: float | None) -> None:
+        """For a program that does many jobs: from now on the whole tree has these limits, CPU time counted from now."""
+        if not self._over and not self._closed:
+            self._say(("hold", memory_bytes, cpu_s))
+
+    def rest(self) -> None:
+        """Nothing is measured and limited until the next hold_to(): an idle program costs nothing."""
+        if not self._over and not self._closed:
+            self._say(("rest",))
+
     def close(self) -> bool:
         """Gives the slot up. True: nothing of it lives any more (the keeper may be on its last line).
 
@@ -94,7 +135,7 @@ class Slot:
         self._closed = True
         self._readiness.close()
         self._control.close()
-        for fd in (self._work_fd, self._keeper_pidfd, self._holder_pidfd):
+        for fd in (self._work_fd, self._program_pidfd, self._keeper_pidfd, self._holder_pidfd):
             if fd is not None:
                 os.close(fd)
         with contextlib.suppress(OSError):  # whatever is left is removed when the next holder starts
@@ -133,6 +174,16 @@ class Slot:
     def _prepared(self, fds: list[int], job_dir: str, fallbacks: dict[str, str]) -> None:
         self._work_fd = fds[0]
         self._said.append(Prepared(fds[0], job_dir, fallbacks))
+
+    def _gated(self, fds: list[int]) -> None:
+        self._program_pidfd = fds[0]
+        self._said.append(Gated())
+
+    def _waiting(self, fds: list[int]) -> None:
+        self._said.append(Waiting())
+
+    def _not_begun(self, fds: list[int], status: int) -> None:
+        self._finish(NotBegun(status))
 
     def _began(self, fds: list[int], pid: int) -> None:
         self._said.append(Started(pid))
@@ -181,7 +232,10 @@ class Slot:
 _REPORTS: dict[str, Callable[..., None]] = {
     "born": Slot._born,
     "prepared": Slot._prepared,
+    "gated": Slot._gated,
+    "waiting": Slot._waiting,
     "started": Slot._began,
+    "not_begun": Slot._not_begun,
     "failed": Slot._failed,
     "ended": Slot._ended,
     "fault": Slot._faulted,

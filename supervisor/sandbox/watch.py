@@ -21,6 +21,7 @@ _INTERVAL_S = 0.05
 _LONGEST_INTERVAL_S = 1.0
 _SHARE_OF_A_CORE = 0.02
 _READINGS = 3
+_NEVER_S = float("inf")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Of proc_pid_stat(5), counted behind the name; utime and cutime are each followed by their system time.
 _UTIME_FIELD, _CUTIME_FIELD, _THREADS_FIELD, _START_FIELD = 11, 13, 17, 19
@@ -38,6 +39,7 @@ class Watch:
         self._ended_cpu_s = 0.0
         self._seen: dict[tuple[int, bytes], int] = {}  # own ticks of each live process, by pid and start
         self._vanished_ticks = 0
+        self._before_s = self._group_before_s = 0.0  # used by the program before it was given its job
         self.used_cpu_s = 0.0
         self.max_rss_bytes = 0
         self.peak_memory_bytes = 0
@@ -67,10 +69,30 @@ class Watch:
             return "cpu"
         return None
 
+    def hold_to(self, memory_bytes: int | None, cpu_s: float | None) -> None:
+        """From now on these limits: CPU time counts from now, and the peaks begin anew."""
+        self._measure_cpu(self._tree.pids())
+        self._memory_bytes = memory_bytes
+        self._cpu_s = None if cpu_s is None else self.used_cpu_s + cpu_s
+        self.peak_memory_bytes = self.peak_threads = 0
+        self.due_s = time.monotonic()
+
+    def begin(self, before_s: float, memory_bytes: int | None, cpu_s: float | None) -> None:
+        """The job begins now, in a program that waited for it: the CPU time that it used before is not the job's."""
+        self._before_s = before_s
+        self._ended_cpu_s = -before_s
+        self._group_before_s = self._group.cpu_s() if self._group is not None else 0.0
+        self._memory_bytes, self._cpu_s = memory_bytes, cpu_s
+        self.due_s = time.monotonic() + _INTERVAL_S
+
+    def rest(self) -> None:
+        """Nothing is measured until the next `hold_to` or `begin`."""
+        self.due_s = _NEVER_S
+
     def settle(self) -> None:
         """After the last process: the kernel's own account, where there is one, is exact."""
         if self._group is not None:
-            self.used_cpu_s = max(self.used_cpu_s, self._group.cpu_s())
+            self.used_cpu_s = max(self.used_cpu_s, self._group.cpu_s() - self._group_before_s)
 
     def _measure_cpu(self, pids: list[int]) -> int:
         """Two accounts, and the cgroup's if there is one: the largest counts. Returns threads.
@@ -90,8 +112,8 @@ class Watch:
         self._vanished_ticks += sum(own for who, own in self._seen.items() if who not in seen)
         self._seen = seen
         handed_on_s = self._ended_cpu_s + ticks / _TICKS_PER_S
-        witnessed_s = (self._vanished_ticks + sum(seen.values())) / _TICKS_PER_S
-        counted_s = self._group.cpu_s() if self._group is not None else 0.0
+        witnessed_s = (self._vanished_ticks + sum(seen.values())) / _TICKS_PER_S - self._before_s
+        counted_s = self._group.cpu_s() - self._group_before_s if self._group is not None else 0.0
         self.used_cpu_s = max(self.used_cpu_s, handed_on_s, witnessed_s, counted_s)
         return threads
 

@@ -21,13 +21,16 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Event(msgspec.Struct, frozen=True):
-    """A fact about a job that others may watch. `id` grows with every event and is the cursor of every stream."""
+    """A fact that others may watch. `id` grows with every event and is the cursor of every stream.
+
+    `job` and its `state` are None for what happened to a worker or to the daemon.
+    """
 
     id: int
-    job: int
+    job: int | None
     at_us: int
     kind: str
-    state: str
+    state: str | None
     attempt: int | None
     data: dict[str, Any]
 
@@ -42,10 +45,10 @@ class Tx:
         self.now_us = now_us
         self.events: list[Event] = []
 
-    def emit(self, job: int, kind: str, state: str, attempt: int | None, data: dict[str, Any]) -> None:
+    def emit(self, job: int | None, kind: str, state: str | None, attempt: int | None, data: dict[str, Any]) -> None:
         """Records an event; it becomes visible with the state change that it tells, in the same commit."""
         # Cues and states are enumerations here and plain words everywhere else.
-        kind, state = str(kind), str(state)
+        kind, state = str(kind), None if state is None else str(state)
         row = (job, self.now_us, kind, state, attempt, _encode(data).decode())
         cursor = self.conn.execute(
             "INSERT INTO events (job, at_us, kind, state, attempt, data) VALUES (?, ?, ?, ?, ?, ?)", row
@@ -81,7 +84,7 @@ def run_batch(
     except sqlite3.Error as error:
         _roll_back(conn)
         if is_full(error):
-            return [_storage_full() for _ in calls], []
+            return [storage_full() for _ in calls], []
         raise storage_error("the transaction", error) from error
     except BaseException:
         _roll_back(conn)
@@ -116,5 +119,6 @@ def _roll_back(conn: sqlite3.Connection) -> None:
         pass
 
 
-def _storage_full() -> RequestError:
+def storage_full() -> RequestError:
+    """The refusal of a call that a full disk does not let be done."""
     return RequestError("storage_full", "the disk is full: nothing was stored; free some space and repeat the request")

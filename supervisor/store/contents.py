@@ -18,6 +18,13 @@ def keep(tx: Tx, inline: Mapping[str, bytes]) -> None:
         )
 
 
+def refer(tx: Tx, job: int, spec: JobSpec) -> None:
+    """Records what contents a job needs, wherever they lie: they are kept until no job does."""
+    needed = {content.sha256 for content in (*spec.contents, *((spec.stdin,) if spec.stdin else ()))}
+    for sha256 in needed:
+        tx.conn.execute("INSERT INTO job_contents (job, sha256) VALUES (?, ?)", (job, sha256))
+
+
 def inline_of(tx: Tx, spec: JobSpec) -> dict[str, str]:
     """Base64 by sha256 of those contents of a job that lie in the database; the others lie in the spool."""
     found: dict[str, str] = {}

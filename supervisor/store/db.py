@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from supervisor.core.errors import SchemaError, StorageError
@@ -35,6 +35,10 @@ WAL_LIMIT_BYTES: Final = 4 << 20
 """What the write-ahead log is cut back to when it starts over; about 1000 pages."""
 _STATEMENTS_CACHED: Final = 256
 
+Synchronous: TypeAlias = Literal["full", "normal"]
+_SYNCHRONOUS: Final[dict[Synchronous, int]] = {"normal": 1, "full": 2}
+"""What SQLite calls them. Its `off` is not offered: it loses the database itself."""
+
 
 Reader: TypeAlias = sqlite3.Connection
 """A connection that only reads, for those who hold one: nobody else imports sqlite3."""
@@ -48,9 +52,10 @@ class Writer(sqlite3.Connection):
     changes_checkpointed: int = 0
 
 
-def open_writer(path: str) -> Writer:
+def open_writer(path: str, synchronous: Synchronous = "full") -> Writer:
     """The one connection that writes. A missing database is created (mode 0600), an older one backed up and migrated.
 
+    `synchronous` normal does not wait for the disk at each commit: a power loss may undo the last ones, and only that.
     Raises SchemaError (newer, foreign, damaged, empty: left exactly as it is) or StorageError.
     """
     try:
@@ -58,7 +63,7 @@ def open_writer(path: str) -> Writer:
             _check(path)
         else:
             _create(path)
-        return _open_checked(path)
+        return _open_checked(path, synchronous)
     except sqlite3.Error as error:
         if is_broken(error):
             raise SchemaError(_damaged(path, str(error))) from error
@@ -97,21 +102,27 @@ def _connect_read_only(path: str) -> sqlite3.Connection:
 
 
 def _check(path: str) -> None:
+    try:
+        check_readable(path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        _roll_back_interrupted(path)
+        check_readable(path)
+
+
+def check_readable(path: str) -> int:
+    """The version of the database, looked over without a write. Raises SchemaError, sqlite3.Error, OSError."""
     kind = os.stat(path)
     if not stat.S_ISREG(kind.st_mode):
         raise SchemaError(f"{path} is not a regular file: the database must be one")
     if kind.st_size == 0:
         raise SchemaError(_damaged(path, "it is empty"))
-    try:
-        conn = _connect_read_only(path)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
-            raise
-        _roll_back_interrupted(path)
-        conn = _connect_read_only(path)
+    conn = _connect_read_only(path)
     try:
         _check_owner_and_version(conn, path)
         _check_content(conn, path)
+        return version_of(conn)
     finally:
         conn.close()
 
@@ -202,11 +213,11 @@ def _create(path: str) -> None:
     sync(os.path.dirname(os.path.abspath(path)))
 
 
-def _open_checked(path: str) -> Writer:
+def _open_checked(path: str, synchronous: Synchronous) -> Writer:
     conn = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS_CACHED, factory=Writer)
     try:
         conn.path = path
-        _configure(conn)
+        _configure(conn, synchronous)
         version = version_of(conn)
         if version < CURRENT_VERSION:
             back_up(conn, path, version)
@@ -217,13 +228,13 @@ def _open_checked(path: str) -> Writer:
     return conn
 
 
-def _configure(conn: Writer) -> None:
+def _configure(conn: Writer, synchronous: Synchronous) -> None:
     conn.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
     mode = conn.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StorageError(f"{conn.path}: the file system does not allow a write-ahead log (journal mode is {mode})")
     for pragma in (
-        "PRAGMA synchronous = FULL",
+        f"PRAGMA synchronous = {synchronous}",
         "PRAGMA foreign_keys = ON",
         "PRAGMA trusted_schema = OFF",
         "PRAGMA cell_size_check = ON",
@@ -234,7 +245,14 @@ def _configure(conn: Writer) -> None:
         f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES:d}",
     ):
         conn.execute(pragma).fetchall()
-    for name, wanted in (("synchronous", 2), ("foreign_keys", 1), ("wal_autocheckpoint", 0)):
+    for name, wanted in (("synchronous", _SYNCHRONOUS[synchronous]), ("foreign_keys", 1), ("wal_autocheckpoint", 0)):
         found = conn.execute(f"PRAGMA {name}").fetchone()[0]
         if found != wanted:
             raise StorageError(f"{conn.path}: SQLite did not accept {name} = {wanted}: it is {found}")
+    # Where nothing can be written, that is said now and not by the first job. BEGIN IMMEDIATE alone does not say it.
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        conn.execute(f"PRAGMA user_version = {version_of(conn):d}")
+    finally:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")

@@ -22,6 +22,10 @@ _STORAGE: Final = _BROKEN | {
     sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_NOLFS,
 }
+_REMEDIES: Final[dict[int | None, str]] = {
+    sqlite3.SQLITE_READONLY: ": the disk has become read-only, or the file is not ours to write; repair it, start again",
+    sqlite3.SQLITE_IOERR: ": the disk fails or has become read-only; the kernel's log says more",
+}
 
 
 def is_full(error: BaseException) -> bool:
@@ -42,7 +46,7 @@ def is_storage(error: BaseException) -> bool:
 def storage_error(doing: str, error: sqlite3.Error) -> StorageError:
     """The daemon's error for `error`; `doing` says what was tried, as in `the commit`."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return StorageError(f"{doing} failed: {error} ({name})")
+    return StorageError(f"{doing} failed: {error} ({name}){_REMEDIES.get(_primary_code(error), '')}")
 
 
 def _primary_code(error: BaseException) -> int | None:

@@ -13,7 +13,9 @@ from supervisor.core.errors import RequestError
 from supervisor.core.job import Progress
 from supervisor.core.state import FINAL, Cue, JobState, step
 from supervisor.store.batch import Tx
+from supervisor.store.dependencies import decide_all_of, decide_dependents, stop_waiting
 from supervisor.store.running import find_attempt, stale_lease
+from supervisor.store.unique import holder_of, key_taken
 
 DUE_AT_ONCE: Final = 1000
 """So many jobs at most become due in one call, so that no batch is held up for long."""
@@ -58,15 +60,17 @@ def _cancel_waiting(tx: Tx, job: int, found: _Job, by_uid: int, reason: str | No
     message = "cancelled before it ran" if found.attempt == 0 else "cancelled before it ran again"
     if reason:
         message = f"{message}: {reason}"
+    stop_waiting(tx, job)
     tx.change_one(
         """
-        UPDATE jobs SET state = ?, finished_us = ?, cancel_requested = 1, cancel_reason = ?, cancelled_by = ?,
-                        reason = 'cancelled', message = ?, exit_code = NULL, signal = NULL
+        UPDATE jobs SET state = ?, waits = 0, finished_us = ?, cancel_requested = 1, cancel_reason = ?,
+                        cancelled_by = ?, reason = 'cancelled', message = ?, exit_code = NULL, signal = NULL
         WHERE id = ? AND state = ?
         """,
         (state, tx.now_us, reason, by_uid, message, job, found.state),
     )
     tx.emit(job, Cue.CANCELLED, state, None, {"reason": "cancelled", "message": message, "by_uid": by_uid})
+    decide_dependents(tx, job, state, "cancelled")
     return CancelResult(str(state), None, None)
 
 
@@ -87,19 +91,23 @@ def _cancel_running(tx: Tx, job: int, found: _Job, by_uid: int, reason: str | No
     return CancelResult(str(JobState.RUNNING), found.lease, attempt.incarnation)
 
 
-def retry(tx: Tx, job: int, *, by_uid: int) -> None:
+def retry(tx: Tx, job: int, *, by_uid: int, is_admin: bool = False) -> None:
     """Queues a final job again, due now, with fresh budgets; its attempts stay and their numbers go on.
 
-    Raises RequestError `not_found` or `wrong_state` (not final).
+    It waits for no other job, and revives none that waited for it. Raises RequestError `not_found`, `wrong_state`
+    (not final) or `conflict` (its unique key is another job's now; `is_admin`: the retrier may see everybody's jobs).
     """
     found = _find(tx, job)
     if found.state not in FINAL:
         raise _wrong_state(job, found.state, f"job {job} is {found.state}: only a job that is over can be retried")
+    _check_key(tx, job, None if is_admin else by_uid)
+    decide_all_of(tx, job)
     state = step(found.state, Cue.RETRIED)
     last = tx.conn.execute(
         "SELECT reason, message, exit_code, signal FROM attempts WHERE job = ? ORDER BY number DESC LIMIT 1", (job,)
     ).fetchone() or (None, None, None, None)
     tx.conn.execute("DELETE FROM results WHERE job = ?", (job,))
+    tx.conn.execute("DELETE FROM declines WHERE job = ?", (job,))
     tx.change_one(
         """
         UPDATE jobs SET state = ?, due_us = ?, finished_us = NULL, failures = 0, losses = 0, cancel_requested = 0,
@@ -110,6 +118,13 @@ def retry(tx: Tx, job: int, *, by_uid: int) -> None:
         (state, tx.now_us, *last, job, found.state),
     )
     tx.emit(job, Cue.RETRIED, state, None, {"by_uid": by_uid})
+
+
+def _check_key(tx: Tx, job: int, by_uid: int | None) -> None:
+    queue, key = tx.conn.execute("SELECT queue, unique_key FROM jobs WHERE id = ?", (job,)).fetchone()
+    holder = None if key is None else holder_of(tx, queue, key)
+    if holder is not None:
+        raise key_taken(queue, key, holder, visible=by_uid in (None, holder.owner_uid))
 
 
 def promote_due(tx: Tx) -> int:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from supervisor.core.retry import Backoff
+from supervisor.core.retry import RETRYABLE, Backoff
 
 
 class Standing(NamedTuple):
@@ -23,6 +23,7 @@ class Standing(NamedTuple):
     cancel_reason: str | None
     isolation: str
     backoff: Backoff
+    retry_on: tuple[str, ...] = RETRYABLE
 
 
 class Place(NamedTuple):
@@ -36,6 +37,7 @@ class Place(NamedTuple):
 class _Asked(msgspec.Struct):
     isolation: str = "auto"
     backoff: Backoff = Backoff()
+    retry_on: tuple[str, ...] = RETRYABLE
 
 
 _decode_asked: Final = msgspec.json.Decoder(_Asked).decode
@@ -70,7 +72,16 @@ def standing_of(conn: sqlite3.Connection, job: int) -> Standing | None:
     failures, losses, on_loss, due_us, started_us, cancelled_by, cancel_reason, spec = row
     asked = _decode_asked(spec)
     return Standing(
-        failures, losses, on_loss, due_us, started_us, cancelled_by, cancel_reason, asked.isolation, asked.backoff
+        failures,
+        losses,
+        on_loss,
+        due_us,
+        started_us,
+        cancelled_by,
+        cancel_reason,
+        asked.isolation,
+        asked.backoff,
+        asked.retry_on,
     )
 
 

@@ -87,6 +87,16 @@ def cancels_among(conn: sqlite3.Connection, leases: Sequence[int]) -> list[int]:
     return [row[0] for row in rows]
 
 
+def jobs_among(conn: sqlite3.Connection, leases: Sequence[int]) -> dict[int, int]:
+    """The job of each of the leases whose attempt still runs, by lease."""
+    wanted = msgspec.json.encode(list(leases)).decode()
+    rows = conn.execute(
+        "SELECT lease, job FROM attempts WHERE lease IN (SELECT value FROM json_each(?)) AND state = 'running'",
+        (wanted,),
+    ).fetchall()
+    return {int(lease): int(job) for lease, job in rows}
+
+
 def events_after(conn: sqlite3.Connection, *, job: int | None, after: int, limit: int) -> list[Event]:
     """At most `limit` events with a greater id than `after`, of one job or (None) of all, oldest first."""
     if job is None:

@@ -13,10 +13,12 @@ import msgspec
 from supervisor.core.errors import RequestError
 from supervisor.core.job import Progress
 from supervisor.core.outcome import Outcome
-from supervisor.core.retry import Backoff, History, OnLoss, Settlement, decide
+from supervisor.core.retry import RETRYABLE, Backoff, History, OnLoss, Settlement, decide
 from supervisor.core.state import FINAL, Cue, JobState, step
 from supervisor.store.batch import Tx
+from supervisor.store.dependencies import decide_dependents
 from supervisor.store.moment import LAST_US, rfc3339
+from supervisor.store.tallies import count_attempt
 
 
 class Attempt(NamedTuple):
@@ -33,6 +35,8 @@ class Attempt(NamedTuple):
     on_loss: OnLoss
     cancel_requested: int
     cancel_reason: str | None
+    worker: str
+    queue: str
 
     @property
     def history(self) -> History:
@@ -56,6 +60,7 @@ class Settled_(NamedTuple):
 
 class _Tries(msgspec.Struct):
     backoff: Backoff = Backoff()
+    retry_on: tuple[str, ...] = RETRYABLE
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -67,7 +72,7 @@ def find_attempt(tx: Tx, lease: int) -> Attempt | None:
     row = tx.conn.execute(
         """
         SELECT a.lease, a.job, a.number, a.incarnation, a.state, j.retries, j.failures, j.losses, j.on_loss,
-               j.cancel_requested, j.cancel_reason
+               j.cancel_requested, j.cancel_reason, a.worker, j.queue
         FROM attempts AS a JOIN jobs AS j ON j.id = a.job WHERE a.lease = ?
         """,
         (lease,),
@@ -93,9 +98,12 @@ def end_attempt(
 ) -> Settled_:
     """Records how a running attempt ended and moves its job on. `measured` is false where nobody saw the end."""
     _record(tx, attempt, outcome, isolation, measured)
-    tries = _backoff(tx, attempt.job) if outcome.reason != "ok" else Backoff()
-    settlement = decide(outcome.reason, outcome.retryable, attempt.history, tries, dice, outcome.message)
-    return _move_on(tx, attempt, outcome, settlement, result, progress)
+    count_attempt(tx, attempt.lease)
+    tries = _tries_of(tx, attempt.job) if outcome.reason != "ok" else _Tries()
+    settlement = decide(
+        outcome.reason, outcome.retryable, attempt.history, tries.backoff, dice, outcome.message, tries.retry_on
+    )
+    return _move_on(tx, attempt, outcome, settlement, result, progress, measured=measured)
 
 
 def take_back(tx: Tx, attempt: Attempt, why: str) -> None:
@@ -134,8 +142,9 @@ def _cancel_unstarted(tx: Tx, attempt: Attempt) -> None:
         """,
         (state, before, tx.now_us, message, before, attempt.job, attempt.lease),
     )
-    data = {"lease": attempt.lease, "reason": "cancelled", "message": message}
+    data = {"lease": attempt.lease, "reason": "cancelled", "message": message, "queue": attempt.queue}
     tx.emit(attempt.job, Cue.CANCELLED, state, attempt.number, data)
+    decide_dependents(tx, attempt.job, state, "cancelled")
 
 
 def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, measured: bool) -> None:
@@ -153,7 +162,7 @@ def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, m
     tx.change_one(
         """
         UPDATE attempts SET state = 'ended', isolation = ?, reason = ?, message = ?, evidence = ?, exit_code = ?,
-                            signal = ?, finished_us = ?, wall_s = ?, cpu_s = ?, peak_memory_bytes = ?,
+                            signal = ?, finished_us = max(started_us, ?), wall_s = ?, cpu_s = ?, peak_memory_bytes = ?,
                             stdout_bytes = ?, stderr_bytes = ?, leftover_killed = ?, truncated = ?, artifacts = ?,
                             enforced = ?
         WHERE lease = ? AND state = 'running'
@@ -173,7 +182,14 @@ def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, m
 
 
 def _move_on(
-    tx: Tx, attempt: Attempt, outcome: Outcome, settled: Settlement, result: str | None, progress: Progress | None
+    tx: Tx,
+    attempt: Attempt,
+    outcome: Outcome,
+    settled: Settlement,
+    result: str | None,
+    progress: Progress | None,
+    *,
+    measured: bool,
 ) -> Settled_:
     state = step(JobState.RUNNING, settled.cue)
     reason, message = outcome.reason, settled.message or outcome.message
@@ -182,7 +198,7 @@ def _move_on(
     due_us = None if settled.delay_s is None else min(LAST_US, tx.now_us + _microseconds(settled.delay_s))
     tx.change_one(
         """
-        UPDATE jobs SET state = ?, lease = NULL, finished_us = ?, due_us = coalesce(?, due_us), failures = ?,
+        UPDATE jobs SET state = ?, lease = NULL, finished_us = max(started_us, ?), due_us = coalesce(?, due_us), failures = ?,
                         losses = ?, reason = ?, message = ?, exit_code = ?, signal = ?,
                         progress = coalesce(?, progress)
         WHERE id = ? AND state = 'running' AND lease = ?
@@ -210,16 +226,21 @@ def _move_on(
         "message": message,
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
+        "queue": attempt.queue,
+        "worker": attempt.worker,
+        "wall_s": outcome.wall_s if measured else None,
     }
     if due_us is not None:
         data["due_at"] = rfc3339(due_us)
     tx.emit(attempt.job, settled.cue, state, attempt.number, data)
+    if state in FINAL:
+        decide_dependents(tx, attempt.job, state, reason)
     return Settled_(attempt.job, str(state), due_us)
 
 
-def _backoff(tx: Tx, job: int) -> Backoff:
+def _tries_of(tx: Tx, job: int) -> _Tries:
     (spec,) = tx.conn.execute("SELECT spec FROM jobs WHERE id = ?", (job,)).fetchone()
-    return _decode_tries(spec).backoff
+    return _decode_tries(spec)
 
 
 def _cancel_sentence(attempt: Attempt, outcome: Outcome) -> str:

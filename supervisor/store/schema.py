@@ -115,6 +115,13 @@ TABLES: Final = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE declines (
+        job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        pool TEXT NOT NULL CHECK (pool <> ''),
+        PRIMARY KEY (job, pool)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
     CREATE TABLE queues (
         name TEXT PRIMARY KEY CHECK (name <> ''),
         paused_us INTEGER NOT NULL,

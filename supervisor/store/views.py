@@ -18,8 +18,10 @@ class _Shown(msgspec.Struct):
     args: tuple[str, ...] = ()
     env: dict[str, str] = {}
     limits: Limits = Limits()
+    params: msgspec.Raw = msgspec.Raw(b"null")
     network: bool = False
     findings: tuple[Finding, ...] = ()
+    webhook: str | None = None
 
 
 _decode_shown: Final = msgspec.json.Decoder(_Shown).decode
@@ -27,12 +29,14 @@ _decode_progress: Final = msgspec.json.Decoder(Progress).decode
 
 _JOB: Final = """
     SELECT id, name, type, queue, priority, state, reason, message, exit_code, signal, attempt, retries,
-           submitted_us, due_us, started_us, finished_us, progress, owner_uid, cancel_requested, losses, spec
+           submitted_us, due_us, started_us, finished_us, progress, owner_uid, cancel_requested, losses, spec,
+           unique_key, cancel_reason, waits
     FROM jobs WHERE id = ?
 """
 _ALL: Final = """
     SELECT id, name, type, queue, priority, state, reason, message, exit_code, signal, attempt, retries,
-           submitted_us, due_us, started_us, finished_us, progress, owner_uid, cancel_requested, losses, spec
+           submitted_us, due_us, started_us, finished_us, progress, owner_uid, cancel_requested, losses, spec,
+           unique_key, cancel_reason, waits
     FROM jobs
     WHERE id < :before AND (:queue IS NULL OR queue = :queue) AND (:type IS NULL OR type = :type)
       AND (:name IS NULL OR name = :name) AND (:owner_uid IS NULL OR owner_uid = :owner_uid)
@@ -40,7 +44,8 @@ _ALL: Final = """
 """
 _IN_STATE: Final = """
     SELECT id, name, type, queue, priority, state, reason, message, exit_code, signal, attempt, retries,
-           submitted_us, due_us, started_us, finished_us, progress, owner_uid, cancel_requested, losses, spec
+           submitted_us, due_us, started_us, finished_us, progress, owner_uid, cancel_requested, losses, spec,
+           unique_key, cancel_reason, waits
     FROM jobs INDEXED BY jobs_state
     WHERE state = :state AND id < :before AND (:queue IS NULL OR queue = :queue) AND (:type IS NULL OR type = :type)
       AND (:name IS NULL OR name = :name) AND (:owner_uid IS NULL OR owner_uid = :owner_uid)
@@ -50,6 +55,9 @@ _ATTEMPTS: Final = """
     SELECT number, worker, isolation, reason, exit_code, signal, evidence, started_us, finished_us, wall_s, cpu_s,
            peak_memory_bytes, stdout_bytes, stderr_bytes, leftover_killed, message, truncated, artifacts, enforced
     FROM attempts WHERE job = ? ORDER BY number DESC LIMIT ?
+"""
+_WAITING_FOR: Final = """
+    SELECT job, on_job FROM dependencies WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, on_job
 """
 SHOWN_ATTEMPTS: Final = 200
 """So many of a job's last attempts are shown, so that a job that was tried a thousand times still fits into an answer."""
@@ -67,7 +75,8 @@ def job_view(conn: sqlite3.Connection, job: int) -> dict[str, Any] | None:
             return None
         result = conn.execute("SELECT value FROM results WHERE job = ?", (job,)).fetchone()
         attempts = conn.execute(_ATTEMPTS, (job, SHOWN_ATTEMPTS)).fetchall()
-    view = _view(row)
+        (view,) = _views(conn, [row])
+    view["params"] = msgspec.json.decode(_decode_shown(row[20]).params)
     view["result"] = None if result is None else msgspec.json.decode(result[0])
     view["attempts"] = [_attempt(attempt) for attempt in reversed(attempts)]
     return view
@@ -96,12 +105,12 @@ def list_views(
         "before": _NEWEST if before is None else before,
         "limit": limit,
     }
-    if not states:
-        return [_view(row) for row in conn.execute(_ALL, wanted).fetchall()]
     with _one_moment(conn):
+        if not states:
+            return _views(conn, conn.execute(_ALL, wanted).fetchall())
         # One query a state: each walks its part of the index from the newest and stops at the limit.
         rows = [row for state in set(states) for row in conn.execute(_IN_STATE, {**wanted, "state": state}).fetchall()]
-    return [_view(row) for row in sorted(rows, reverse=True)[:limit]]
+        return _views(conn, sorted(rows, reverse=True)[:limit])
 
 
 @contextmanager
@@ -117,7 +126,16 @@ def _one_moment(conn: sqlite3.Connection) -> Iterator[None]:
         conn.execute("COMMIT")
 
 
-def _view(row: Sequence[Any]) -> dict[str, Any]:
+def _views(conn: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    waiting = [row[0] for row in rows if row[23]]
+    waiting_for: dict[int, list[int]] = {}
+    if waiting:
+        for job, on_job in conn.execute(_WAITING_FOR, (msgspec.json.encode(waiting).decode(),)).fetchall():
+            waiting_for.setdefault(job, []).append(on_job)
+    return [_view(row, waiting_for.get(row[0], [])) for row in rows]
+
+
+def _view(row: Sequence[Any], waiting_for: list[int]) -> dict[str, Any]:
     shown = _decode_shown(row[20])
     return {
         "id": row[0],
@@ -136,15 +154,18 @@ def _view(row: Sequence[Any]) -> dict[str, Any]:
         "due_at": rfc3339(row[13]),
         "started_at": maybe_rfc3339(row[14]),
         "finished_at": maybe_rfc3339(row[15]),
-        "waiting_for": [],
+        "waiting_for": waiting_for,
+        "unique_key": row[21],
         "limits": msgspec.to_builtins(shown.limits),
         "progress": _progress(row[16]),
         "owner_uid": row[17],
         "cancel_requested": bool(row[18]),
+        "cancel_reason": row[22],
         "losses": row[19],
         "args": list(shown.args),
         "env_names": sorted(shown.env),
         "network": shown.network,
+        "webhook": shown.webhook,
         "findings": [msgspec.to_builtins(finding) for finding in shown.findings],
     }
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from supervisor.core.errors import RequestError
-from supervisor.wire.control import ClientRequest
+from supervisor.wire.control import ClientRequest, JobRequest
 from supervisor.wire.lease import WorkerRequest
 from supervisor.wire.tree import ArbiterMessage, BrokerMessage
 
@@ -27,7 +27,13 @@ class _Head(msgspec.Struct):
     op: str | None = None
 
 
+class _Jobs(msgspec.Struct):
+    jobs: list[msgspec.Raw] = []
+
+
 _head_decoder: Final = msgspec.json.Decoder(_Head)
+_jobs_decoder: Final = msgspec.json.Decoder(_Jobs)
+_job_decoder: Final = msgspec.json.Decoder(JobRequest)
 
 
 class Answer(msgspec.Struct, tag_field="re", omit_defaults=True):
@@ -98,15 +104,38 @@ def _what_is_wrong(line: bytes, sentence: str) -> RequestError:
     if op and op not in OPS:
         legal = ", ".join(sorted(OPS))
         return RequestError("unknown_op", f"there is no operation {op!r}; there are {legal}", {"op": op})
-    if "matching regex" in sentence:
-        field = sentence.rpartition("`")[0].rpartition("`")[2]
-        return RequestError("bad_request", f"{field}: {_WORDS.get(field, _NAME)}")
-    return RequestError("bad_request", sentence)
+    wrong = _first_wrong_job(line) if op == "submit_many" else None
+    if wrong is not None:
+        place, sentence = wrong
+        return RequestError("bad_request", _sentence(sentence), {"place": place})
+    return RequestError("bad_request", _sentence(sentence))
+
+
+def _sentence(sentence: str) -> str:
+    if "matching regex" not in sentence:
+        return sentence
+    field = sentence.rpartition("`")[0].rpartition("`")[2]
+    return f"{field}: {_WORDS.get(field, _NAME)}"
+
+
+def _first_wrong_job(line: bytes) -> tuple[int, str] | None:
+    """Which of many jobs is wrong, and why; the decoder of the whole does not tell the place."""
+    try:
+        jobs = _jobs_decoder.decode(line).jobs
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    for place, job in enumerate(jobs):
+        try:
+            _job_decoder.decode(job)
+        except msgspec.ValidationError as error:
+            return place, str(error)
+    return None
 
 
 _NAME: Final = "a name is 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
 _WORDS: Final = {
     "$.request_id": "8 to 64 letters, digits, dots, dashes and underscores",
+    "$.after[...].request_id": "8 to 64 letters, digits, dots, dashes and underscores",
     "$.sha256": "64 lower-case hexadecimal digits",
     "$.stdin_sha256": "64 lower-case hexadecimal digits",
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from supervisor.core.dependency import MOST_AWAITED, After
 from supervisor.core.limits import LimitsRequest
 from supervisor.core.retry import Backoff, OnLoss
 
@@ -26,6 +27,7 @@ Mode = Annotated[int, Meta(ge=0, le=0o777)]
 Priority = Annotated[int, Meta(ge=-1000, le=1000)]
 Retries = Annotated[int, Meta(ge=0, le=1000)]
 Stream = Literal["stdout", "stderr"]
+OnConflict = Literal["return", "refuse"]
 State = Literal["scheduled", "queued", "running", "completed", "failed", "cancelled"]
 
 
@@ -55,11 +57,8 @@ class ContentRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kind: Literal["file", "tar"] = "file"
 
 
-class Submit(Request, tag="submit"):
-    """Stores a job; answers when it is durable. The same `request_id` again answers with the same job.
-
-    Either `source` (the text of the script, up to 256 KiB) or `contents` with `main` for what was `put`.
-    """
+class JobRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a submit says of its job: either `source` (up to 256 KiB), or `contents` with `main` for what was `put`."""
 
     request_id: RequestId
     name: Label | None = None
@@ -83,6 +82,28 @@ class Submit(Request, tag="submit"):
     network: bool | None = None
     isolation: Name | None = None
     merge: bool = False
+    unique_key: Label | None = None
+    on_conflict: OnConflict = "return"
+    after: Annotated[tuple[After, ...], Meta(max_length=MOST_AWAITED)] = ()
+    webhook: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+
+
+class Submit(JobRequest, tag_field="op", tag="submit"):
+    """Stores a job; answers when it is durable. The same `request_id` again answers with the same job.
+
+    Either `source` (the text of the script, up to 256 KiB) or `contents` with `main` for what was `put`.
+    """
+
+    id: Id
+
+
+class SubmitMany(Request, tag="submit_many"):
+    """Stores up to 1000 jobs in one transaction, in their order, or none; answers when they are durable.
+
+    `after` of a job may name an earlier one by its `request_id`. The same requests again answer with the same jobs.
+    """
+
+    jobs: Annotated[tuple[JobRequest, ...], Meta(min_length=1, max_length=1000)]
 
 
 class Put(Request, tag="put"):
@@ -179,16 +200,107 @@ class Retry(Request, tag="retry"):
     job: JobId
 
 
+class Delete(Request, tag="delete"):
+    """Removes a job for good, with its output; answers when it is gone. One that runs must be cancelled first."""
+
+    job: JobId
+
+
+class Prune(Request, tag="prune"):
+    """Removes jobs by state, queue and age, and streams which; with none of these, what retention says."""
+
+    states: Annotated[tuple[State, ...], Meta(max_length=6)] = ()
+    queue: Name | None = None
+    older_than_s: Seconds | None = None
+    dry_run: bool = False
+
+
+class Pause(Request, tag="pause"):
+    """Lets no more jobs of these queues start (none named: of no queue); answers when that is durable."""
+
+    queues: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+
+
+class Resume(Request, tag="resume"):
+    """Lets jobs of these queues start again (none named: of all); answers when that is durable."""
+
+    queues: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+
+
+class Backup(Request, tag="backup"):
+    """Makes a checked copy of the queue, and streams one item when it is there to be fetched."""
+
+
+class BackupPiece(Request, tag="backup_piece"):
+    """A range of the bytes of a copy that `backup` has made, at most 512 KiB."""
+
+    backup: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+    offset: Offset = 0
+    length: Annotated[int, Meta(ge=1, le=524_288)] = 524_288
+
+
 class Status(Request, tag="status"):
     """The daemon at a glance: version, state, counts by state, workers, isolation."""
+
+
+class Workers(Request, tag="workers"):
+    """Each worker: what it does now, when its loop turned last, and what it has done since the database began."""
+
+
+class Stats(Request, tag="stats"):
+    """Totals by state, queue and pool; what finished of late, how long it took, and why jobs failed."""
+
+
+class Events(Request, tag="events"):
+    """Streams what happened to jobs, workers and the daemon, oldest first: to the present, or on and on."""
+
+    after: Offset | None = None
+    job: JobId | None = None
+    limit: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    follow: bool = False
 
 
 class Health(Request, tag="health"):
     """Whether the daemon is well, and if not, why."""
 
 
+class Token(Request, tag="token"):
+    """A secret of the HTTP side, and where HTTP is served: the bearer token of a role, or the key of webhooks."""
+
+    role: Literal["read", "write", "webhook"] = "write"
+
+
 class Doctor(Request, tag="doctor"):
     """Checks of the machine and the state folder: each `ok`, `warn`, `fail` or `skipped`, with what to do."""
+
+
+class Scale(Request, tag="scale"):
+    """So many workers for a pool from now on. Surplus ones finish their job first. A reload sets what the file says."""
+
+    pool: Annotated[str, Meta(min_length=1, max_length=64)]
+    replicas: Annotated[int, Meta(ge=0, le=1024)]
+
+
+class Restart(Request, tag="restart"):
+    """Replaces the workers of a pool, or of all, one at a time, each after its job; releases parked ones at once."""
+
+    pool: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class Reload(Request, tag="reload"):
+    """Reads the settings again and applies them; what is wrong changes nothing. Answers when that is done."""
+
+
+class Upgrade(Request, tag="upgrade"):
+    """Tries the new code, and goes over to it in place if it is fit. `python`: the interpreter that has it."""
+
+    python: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+
+
+class Drain(Request, tag="drain"):
+    """Starts no more jobs until told otherwise (`on` false); running ones go on, submits are accepted."""
+
+    on: bool = True
 
 
 class Stop(Request, tag="stop"):
@@ -199,6 +311,7 @@ ClientRequest = (
     Hello
     | Describe
     | Submit
+    | SubmitMany
     | Put
     | Show
     | Explain
@@ -210,8 +323,23 @@ ClientRequest = (
     | Wait
     | Cancel
     | Retry
+    | Delete
+    | Prune
+    | Pause
+    | Resume
+    | Backup
+    | BackupPiece
     | Status
+    | Workers
+    | Stats
+    | Events
     | Health
+    | Token
     | Doctor
+    | Scale
+    | Restart
+    | Reload
+    | Drain
     | Stop
+    | Upgrade
 )

@@ -46,6 +46,11 @@ class LineBuffer:
             yield line
 
     @property
+    def rest(self) -> bytes:
+        """What has come of an unfinished line: fed to another buffer first, it goes on there."""
+        return bytes(self._pending)
+
+    @property
     def unfinished(self) -> bool:
         """Whether a line has begun and not ended."""
         return bool(self._pending)

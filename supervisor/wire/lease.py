@@ -18,12 +18,18 @@ NULL = msgspec.Raw(b"null")
 LeaseId = Annotated[int, Meta(ge=1, le=2**53)]
 
 
-class Attach(Request, tag="attach"):
+class OfWorker(Request, forbid_unknown_fields=False):
+    """While the daemon is upgraded, workers of one release speak with a broker of another: what a newer one adds is
+    passed over, what an older one does not know has a default."""
+
+
+class Attach(OfWorker, tag="attach"):
     """A worker says who it is and which leases it holds: running, or ended and not yet acknowledged.
 
     `isolation` is the level it gives jobs that ask for `auto`, `isolation_notes` say of each stronger level why not,
     `isolation_remedies` what would enable it; `interpreters` are versions by type, `missing` says of each absent one
-    why. The answers are a stream of `Order`s that lasts as long as the connection.
+    why; `types` are the job types that it was started for, or that its handler's class names. The answers are a stream
+    of `Order`s that lasts as long as the connection.
     """
 
     incarnation: str
@@ -36,13 +42,15 @@ class Attach(Request, tag="attach"):
     enforced: dict[str, str] = {}
     interpreters: dict[str, str] = {}
     missing: dict[str, str] = {}
+    types: tuple[str, ...] = ()
+    version: str = ""
 
 
-class Next(Request, tag="next"):
+class Next(OfWorker, tag="next"):
     """Asks for a lease; the answer, a `Lease`, comes when there is one."""
 
 
-class Settle(Request, tag="settle"):
+class Settle(OfWorker, tag="settle"):
     """How the attempt of a lease ended. Repeated until acknowledged; `next` asks for the next lease at once.
 
     `result` is what the job said, `null` if it said nothing.
@@ -56,20 +64,32 @@ class Settle(Request, tag="settle"):
     next: bool = False
 
 
-class Release(Request, tag="release"):
-    """Gives a lease back whose attempt never started a process: it leaves no attempt behind."""
+class Release(OfWorker, tag="release"):
+    """Gives a lease back whose attempt never started a process: it leaves no attempt behind.
+
+    `declined`: the worker's handler does not want the job, so that its pool is not asked for it again.
+    """
 
     lease: LeaseId
+    declined: bool = False
 
 
-class Report(Request, tag="report"):
+class Standby(OfWorker, tag="standby"):
+    """What an idle worker keeps ready: `spare` is the type of the interpreter that waits, booted, for its next job;
+    `prestart` says of each interpreter `on`, or why it is not pre-started."""
+
+    spare: str | None = None
+    prestart: dict[str, str] = {}
+
+
+class Report(OfWorker, tag="report"):
     """The newest progress of a running attempt."""
 
     lease: LeaseId
     progress: Progress
 
 
-WorkerRequest = Attach | Next | Settle | Release | Report
+WorkerRequest = Attach | Next | Settle | Release | Standby | Report
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):

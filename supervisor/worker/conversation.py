@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+import msgspec
 from loguru import logger
 
 from supervisor.core.job import Progress
 from supervisor.wire.control import Request
-from supervisor.wire.lease import NULL, Attach, Lease, Next, Order, Release, Report, Settle, Settled
+from supervisor.wire.lease import NULL, Attach, Lease, Next, Order, Release, Report, Settle, Settled, Standby
 from supervisor.worker.link import Answer, Link, value_of
 
 REPEAT_S: Final = 0.5
@@ -51,6 +52,7 @@ class Conversation:
         self._settle: Settle | Release | None = None
         self._settle_at: float | None = None
         self._repeat_s = REPEAT_S
+        self._standby: Standby | None = None
 
     @property
     def settling(self) -> bool:
@@ -78,10 +80,25 @@ class Conversation:
             self._attached = False
             self._next_id = self._settle_id = None
 
+    def go_on(self) -> None:
+        """Asks for a lease, if the worker wants one now and did not before."""
+        if self._attached and self._settle is None:
+            self._go_on()
+
     def settle(self, message: Settle | Release) -> None:
         """Says how a lease ended, until that is acknowledged."""
         self._settle = message
         self._send_settle()
+
+    def stand_by(self, standby: Standby | None) -> None:
+        """Says what is kept ready, if that is news to this broker."""
+        if standby is not None and self._attached and standby != self._standby:
+            self._standby = standby
+            self._say(msgspec.structs.replace(standby))
+
+    def forget_standby(self) -> None:
+        """With a lease the broker has forgotten what was kept ready."""
+        self._standby = None
 
     def report(self, lease: int, progress: Progress) -> None:
         """Says how far a job is; lost with the connection, since the outcome says it again."""
@@ -127,6 +144,7 @@ class Conversation:
             self._side.cancel(value_of(answer, Order).cancel, now)
         elif answer.re == "ok":
             self._attached = True
+            self._standby = None
             self._go_on()
         else:
             self._ask_later(answer, now)

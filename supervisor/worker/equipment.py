@@ -11,16 +11,26 @@ from typing import Final
 from loguru import logger
 
 from supervisor.child import MARK_VARIABLE, WorkerContext
+from supervisor.core.limits import Limits
 from supervisor.core.names import ISOLATION
+from supervisor.core.shortage import Shortage, short_of
+from supervisor.runtime import gate
+from supervisor.runtime.handler import account_of
 from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
-from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, prove
+from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, moves_binds, prove
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import Caps
 from supervisor.worker.proof import ProofMemory
 from supervisor.worker.workspace import WORK
 
 INTERPRETED: Final = ("node", "python")
+DISK_S: Final = 300.0
+"""So much longer a worker may be silent while it copies and syncs what a job takes and leaves."""
 ZONEINFO: Final = "/zoneinfo/"
+GATES_TARGET: Final = "/.gates"
+OPERATORS_OWN: Final = "none"
+"""The level of handlers: kept apart from nothing."""
+TOLD_OF_HANDLERS: Final = ("memory", "cpu", "processes", "disk", "network", "files")
 
 
 class Equipment:
@@ -37,15 +47,29 @@ class Equipment:
         }
         self.missing: dict[str, str] = {}
         self._context = context
-        self._memory = ProofMemory(self.paths.cache, self.slot_uid)
+        self.spare_name = str(context.index)
+        self.proofs = ProofMemory(self.paths.cache, self.slot_uid)
         self._interpreters: dict[str, Interpreter] = {}
         self._holders: dict[str, Holder] = {}
         self._enforced: dict[str, dict[str, str]] = {}
+        self._account = account_of(context.pool)
         self._find_interpreters()
+        self._gates = os.path.realpath(f"{self.paths.work}/gates-{context.index}")
+        if self.prestarts:
+            gate.install(self._gates)
         self.remedies: dict[str, str] = {}
         self.level, self.notes = self._choose_level()
         if self.level:
             self._prove_interpreters()
+
+    def expect_disk(self) -> None:
+        """What follows may wait for a slow disk: no reason to take this worker for hung."""
+        self._context.scoreboard.beat(ahead_s=DISK_S)
+
+    @property
+    def prestarts(self) -> bool:
+        """Whether this pool wants interpreters that wait for their job."""
+        return self._context.pool.prestart > 0 and self._context.pool.handler is None
 
     @property
     def versions(self) -> dict[str, str]:
@@ -68,6 +92,11 @@ class Equipment:
         return os.geteuid() if self.slot_uid is None else self.slot_uid
 
     @property
+    def output_owner(self) -> int | None:
+        """Who owns the output files of a handler's jobs, where it is not us."""
+        return None if self._account.uid == os.geteuid() else self._account.uid
+
+    @property
     def holders(self) -> list[Holder]:
         """The holders that run."""
         return list(self._holders.values())
@@ -86,16 +115,21 @@ class Equipment:
         """The holder of `level`; raises SandboxError when this machine cannot have it."""
         if level not in self._holders:
             self._holders[level] = self._start_holder(level)
-            self._enforced[level] = self._holders[level].enforced
+            told = self._holders[level].enforced
+            self._enforced[level] = told if level != OPERATORS_OWN else _in_short(told)
         return self._holders[level]
 
     def slot_class(self, lease: Lease) -> SlotClass:
         """What must be prepared for a lease before it starts."""
-        return SlotClass(
-            network=lease.spec.network,
-            disk_bytes=lease.spec.limits.disk_bytes,
-            work=self._context.pool.work,
-        )
+        return self.slot_class_for(lease.spec.network, lease.spec.limits)
+
+    def slot_class_for(self, network: bool, limits: Limits) -> SlotClass:
+        """The same for a lease that may come."""
+        return SlotClass(network=network, disk_bytes=limits.disk_bytes, work=self._context.pool.work)
+
+    def gates_seen(self, level: str) -> str:
+        """Where jobs of `level` see the gates."""
+        return GATES_TARGET if moves_binds(level) else self._gates
 
     def drop_holder(self, holder: Holder) -> None:
         """Forgets a holder that died; the next job of its level starts another."""
@@ -107,6 +141,8 @@ class Equipment:
         for holder in self._holders.values():
             holder.close()
         self._holders = {}
+        if self.prestarts:
+            gate.uninstall(self._gates)
 
     def _find_interpreters(self) -> None:
         pool = self._context.pool
@@ -120,12 +156,15 @@ class Equipment:
                 self.missing[kind] = str(error)
 
     def _choose_level(self) -> tuple[str, dict[str, str]]:
+        if self._context.pool.handler is not None:
+            return OPERATORS_OWN, {}
         wanted = self._context.pool.isolation
         notes: dict[str, str] = {}
         for level in self._allowed() if wanted == "auto" else (wanted,):
             try:
                 self.holder(level)
             except SandboxError as error:
+                self._say_if_short(error.errno)
                 logger.warning("isolation {} cannot be had here: {}", level, error)
                 notes[level] = str(error)
                 if error.remedy:
@@ -137,12 +176,13 @@ class Equipment:
     def _prove_interpreters(self) -> None:
         """Really runs each interpreter in the level in force. One that does not run there is missing, not degraded."""
         for kind, found in list(self._interpreters.items()):
-            if self._memory.knows(self.level, found):
+            if self.proofs.knows(self.level, found):
                 continue
             verdict = prove(self.holder(self.level), [(found.path, "--version")])
             if verdict.ok:
-                self._memory.learn(self.level, found)
+                self.proofs.learn(self.level, found)
                 continue
+            self._say_if_short(verdict.errno)
             logger.warning("{} does not run at isolation {}: {}", found.path, self.level, verdict.reason)
             self.missing[kind] = (
                 f"{found.path} does not run at isolation {self.level}: {verdict.reason}; "
@@ -150,13 +190,20 @@ class Equipment:
             )
             del self._interpreters[kind]
 
+    def _say_if_short(self, number: int) -> None:
+        """A level or interpreter that fails for a shortage is not refused: weaker isolation would be the price."""
+        want = short_of(number)
+        if want is not None:
+            self.close()
+            raise Shortage(want)
+
     def _allowed(self) -> tuple[str, ...]:
         """The levels that a job of this pool may have, strongest first."""
         levels = tuple(ISOLATION)
         return levels[: levels.index(self._context.pool.isolation_minimum) + 1]
 
     def _start_holder(self, level: str) -> Holder:
-        context = self._context
+        context, who = self._context, self._account
         return Holder.start(
             level,
             work_root=self.paths.work,
@@ -167,14 +214,22 @@ class Equipment:
             title="worker-supervisor: holder",
             mark=self.mark,
             cgroup=context.cgroup,
+            user=(who.uid, who.gid, who.groups) if context.pool.handler is not None else None,
         )
 
     def _binds(self) -> list[Bind]:
         folders = {folder for found in self._interpreters.values() for folder in folders_to_bind(found.path)}
         binds = [Bind(folder, folder) for folder in sorted(folders)]
+        if self.prestarts:
+            binds.append(Bind(self._gates, GATES_TARGET))
         if self._context.pool.modules is not None:
             binds.append(Bind(self._context.pool.modules, f"/job/{WORK}/node_modules"))
         return binds
+
+
+def _in_short(told: dict[str, str]) -> dict[str, str]:
+    """It is the same for each job of a handler, and kept with each: what may be asked for at submit, in two words."""
+    return {aspect: told[aspect].partition(":")[0] for aspect in TOLD_OF_HANDLERS}
 
 
 def _time_zone() -> str:

@@ -20,9 +20,11 @@ from loguru import logger
 from supervisor.core.classify import classify
 from supervisor.core.job import Progress
 from supervisor.core.outcome import Ending, Intent, LaunchFailure, Outcome
+from supervisor.core.shortage import Shortage, short_of
+from supervisor.runtime import gate
 from supervisor.runtime.interpreter import Missing
-from supervisor.runtime.plan import Facts, Place, plan_script
-from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, Prepared, Slot, Started
+from supervisor.runtime.plan import Plan, plan_script
+from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Started
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import collect
@@ -30,7 +32,9 @@ from supervisor.worker.channel import Channel
 from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
 from supervisor.worker.output import Output
-from supervisor.worker.workspace import OUTPUT, TEMPORARY, WORK, BadArchive, Workspace
+from supervisor.worker.planning import facts_of, place_in
+from supervisor.worker.spare import Spare
+from supervisor.worker.workspace import OUTPUT, BadArchive, Workspace
 
 OUTPUT_CHECK_S: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.2
@@ -42,13 +46,18 @@ KILLED_WITHIN_S: Final = 10.0
 class Finished:
     """What the broker is told. `outcome` None: no process was ever started, the lease is given back.
 
-    `lost`: that was the sandbox's fault, not somebody's wish.
+    `lost`: that was the sandbox's fault, not somebody's wish. `declined`: the handler does not want this job.
+    `not_begun`: its spare ended before it took the job; the same lease is to be started in the ordinary way.
+    `starved`: the machine is short of this now.
     """
 
     outcome: Outcome | None
     result: msgspec.Raw | None = None
     progress: Progress | None = None
     lost: bool = False
+    declined: bool = False
+    not_begun: bool = False
+    starved: str | None = None
 
 
 class Execution:
@@ -66,6 +75,7 @@ class Execution:
         self.channel = Channel()
         self.finished: Finished | None = None
         self.silent = False
+        self.begun = False
         self._equipment = equipment
         self._on_start = on_start
         self._limits = lease.spec.limits
@@ -90,7 +100,11 @@ class Execution:
                 case Prepared():
                     self._begin(event, now)
                 case Started():
-                    pass
+                    self.begun = True
+                case NotBegun():
+                    self._not_begun()
+                case LaunchFailed(kind="sandbox") if want := short_of(event.errno):
+                    self._give_back(want)
                 case LaunchFailed():
                     failure = LaunchFailure(event.step, event.errno, event.message, event.kind)
                     self._over(Ending(launch_failure=failure, program=self._program()))
@@ -101,6 +115,13 @@ class Execution:
                     self._finish(Finished(None, lost=True))
                 case KeeperLost():
                     self._over(Ending(intent=self._intent, stuck=not event.gone))
+
+    def begin_behind_gate(self, spare: Spare, plan: Plan, now: float) -> None:
+        """The job has an interpreter that waits for it: files, limits, one message."""
+        self.channel.close()
+        self.channel, self._output, self._work_fd = spare.channel, spare.output, spare.work_fd
+        self._fallbacks = spare.fallbacks
+        self._guard(lambda: self._open(spare, plan, now))
 
     def on_channel(self) -> None:
         """The job said something."""
@@ -149,13 +170,21 @@ class Execution:
         if self._intent is not None:
             self._finish(Finished(None))
             return
+        self._guard(lambda: self._start(prepared, now))
+
+    def _guard(self, start: Callable[[], None]) -> None:
         try:
-            self._start(prepared, now)
+            start()
         except Missing as error:
             self._refuse(str(error))
         except BadArchive as error:
             self._refuse(str(error))
+        except Shortage as shortage:
+            self._give_back(str(shortage))
         except OSError as error:
+            if want := short_of(error.errno):
+                self._give_back(want)
+                return
             self._refuse(f"its files could not be written ({error.strerror}): {_why_not_written(error)}")
 
     def _start(self, prepared: Prepared, now: float) -> None:
@@ -166,12 +195,8 @@ class Execution:
         workspace = Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths))
         head = workspace.fill(lease)
         interpreter = equipment.interpreter(lease.type)
-        place = Place(
-            job_dir=f"{prepared.job_dir}/{WORK}",
-            output_dir=f"{prepared.job_dir}/{OUTPUT}",
-            tmp_dir=f"{prepared.job_dir}/{TEMPORARY}",
-        )
-        plan = plan_script(spec, self._facts(), place, interpreter, head)
+        place = place_in(prepared.job_dir)
+        plan = plan_script(spec, facts_of(equipment, lease), place, interpreter, head)
         self._output = Output(
             equipment.paths,
             lease.job,
@@ -195,15 +220,42 @@ class Execution:
                 cpu_s=self._limits.cpu_s,
                 processes=self._limits.processes,
             )
-            self._on_start()
-            self._started = True
-            self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
-            self._output_at = None if self._limits.output_bytes is None else now + OUTPUT_CHECK_S
+            self._mark_started(now)
             self.slot.start(launch)
         finally:
             os.close(stdin)
         self._output.hand_over()
         self.channel.hand_over()
+
+    def _open(self, spare: Spare, plan: Plan, now: float) -> None:
+        content = gate.message(self.lease.type, plan)
+        assert content is not None and self._output is not None
+        self._silent_at = None
+        Workspace(spare.work_fd, self._equipment.slot_uid, Spool(self._equipment.paths)).fill(self.lease)
+        try:
+            self.slot.limit(gate.late(plan), self._equipment.slot_uid)
+        except OSError as error:
+            logger.warning("a pre-started {} cannot be limited: {}", self.lease.type, error)
+            self._not_begun()
+            return
+        self._output.become(self.lease.job, self.lease.attempt, self._limits.output_bytes)
+        self._mark_started(now)
+        limits = self._limits
+        self.slot.open(content, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s, processes=limits.processes)
+
+    def _give_back(self, want: str) -> None:
+        self._started = False
+        self._finish(Finished(None, starved=want))
+
+    def _not_begun(self) -> None:
+        self._started = False
+        self._finish(Finished(None, not_begun=self._intent is None))
+
+    def _mark_started(self, now: float) -> None:
+        self._on_start()
+        self._started = True
+        self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
+        self._output_at = None if self._limits.output_bytes is None else now + OUTPUT_CHECK_S
 
     def _end(self, intent: Intent, now: float) -> None:
         """Ends the attempt for `intent`; the first intent stands, but a kill may come sooner."""
@@ -254,6 +306,7 @@ class Execution:
         """Keeps what the job left: its tree is gone, its folder is still there."""
         equipment, lease = self._equipment, self.lease
         assert self._work_fd is not None
+        self._equipment.expect_disk()
         collected = collect(
             self._work_fd,
             OUTPUT,
@@ -277,21 +330,12 @@ class Execution:
         self.channel.close()
         if self._output is not None:
             self._output.close()
+            if not self._started:
+                self._output.discard()
         self.finished = finished
 
     def _program(self) -> str:
         return self.lease.spec.main or self.lease.type
-
-    def _facts(self) -> Facts:
-        return Facts(
-            job=self.lease.job,
-            attempt=self.lease.attempt,
-            queue=self.lease.queue,
-            type=self.lease.type,
-            passed=self._equipment.passed_environment,
-            time_zone=self._equipment.time_zone,
-            mark=self._equipment.mark,
-        )
 
 
 def _with_note(outcome: Outcome, note: str) -> Outcome:

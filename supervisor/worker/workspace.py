@@ -44,10 +44,7 @@ class Workspace:
 
     def fill(self, lease: Lease) -> bytes:
         """Writes all that the job is given; returns the head of its main file. Raises OSError and BadArchive."""
-        for name in (WORK, OUTPUT, TEMPORARY):
-            with contextlib.suppress(FileExistsError):  # a bind below it was there first
-                os.mkdir(name, 0o700, dir_fd=self._root_fd)
-            self._give(os.open(name, _FOLDER_FLAGS, dir_fd=self._root_fd))
+        self.make_folders()
         work_fd = os.open(WORK, _FOLDER_FLAGS, dir_fd=self._root_fd)
         try:
             for content in lease.spec.contents:
@@ -59,6 +56,17 @@ class Workspace:
             return _head_of_main(work_fd, lease.spec.main) if lease.spec.main is not None else b""
         finally:
             os.close(work_fd)
+
+    def make_folders(self) -> None:
+        """The three parts, empty."""
+        for name in (WORK, OUTPUT, TEMPORARY):
+            with contextlib.suppress(FileExistsError):  # a bind below it was there first
+                os.mkdir(name, 0o700, dir_fd=self._root_fd)
+            self._give(os.open(name, _FOLDER_FLAGS, dir_fd=self._root_fd))
+
+    def write(self, part: str, name: str, content: bytes) -> None:
+        """One file of one of the parts."""
+        self._write(self._root_fd, f"{part}/{name}", io.BytesIO(content), 0o644)
 
     def open_stdin(self, lease: Lease) -> int:
         """What the job reads as stdin. A copy of its own: through /proc it could write to any file that it shares."""

@@ -147,6 +147,16 @@ class Daemon:
             messages.append({**json.loads(text), "broker": int(pid)})
         return [message for message in messages if message["say"] == say]
 
+    def does(self, operation: str, **fields: Any) -> dict[str, Any]:
+        """What the arbiter answers to a broker that asks for `operation`."""
+        number = len(self.heard("done")) + 1
+        self.ask(f"say {json.dumps({'say': operation, 'request': number, **fields})}\n".encode())
+        return eventually(lambda: [done for done in self.heard("done") if done["request"] == number])[0]
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        """The newest fleet, by worker."""
+        return {member["worker"]: member for member in self.heard("fleet")[-1]["members"]}
+
     def ask(self, words: bytes = b"who\n") -> int:
         """The pid of the broker that answers."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

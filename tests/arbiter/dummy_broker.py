@@ -1,5 +1,7 @@
 """A broker that owns nothing: it answers `Ready`, notes what it is told, acks unless told not to, and closes.
 
+It says of each new worker that it is attached, unless it is `mute`; a client's `say {…}` goes to the arbiter as it is.
+
 How it behaves is read from files of the test's folder, so that one can change its mind between incarnations.
 """
 
@@ -13,9 +15,10 @@ import time
 from supervisor.child import BrokerContext
 from supervisor.core.errors import SchemaError, StorageError
 from supervisor.wire.codec import decode_from_arbiter, encode
-from supervisor.wire.frame import LineBuffer
-from supervisor.wire.tree import Acked, Close, Exited, Ready, StopRequest
+from supervisor.wire.frame import MAX_ANSWER, LineBuffer
+from supervisor.wire.tree import Acked, Attached, Close, Exited, Fleet, Ping, Pong, Ready, StopRequest, Upgrade, Vitals
 
+attached: set[str] = set()
 FOLDER = os.environ.get("DUMMY_FOLDER", "")
 
 
@@ -38,9 +41,16 @@ def run(context: BrokerContext) -> int:
     if told("nonsense"):
         os.unlink(f"{FOLDER}/broker.nonsense")
         context.channel.sendall(b"{]\n")
-    lines = LineBuffer()
+    if context.wants_vitals:
+        context.channel.sendall(encode(Vitals(running=1, queued=2, scheduled=3)))
+    lines = LineBuffer(MAX_ANSWER)
+    context.scoreboard.beat()
     while True:
-        readable, _, _ = select.select([context.channel, context.listener], [], [])
+        if told("hangs"):
+            os.unlink(f"{FOLDER}/broker.hangs")
+            time.sleep(1000)
+        readable, _, _ = select.select([context.channel, context.listener], [], [], 0.05)
+        context.scoreboard.beat()
         if context.listener in readable:
             answer(context)
         if context.channel in readable:
@@ -59,8 +69,15 @@ def answer(context: BrokerContext) -> None:
     client, _ = context.listener.accept()
     client.setblocking(True)
     with client:
-        if client.recv(100) == b"stop\n":
+        text = client.recv(4000)
+        words = text.decode().split()
+        if words[:1] == ["say"]:
+            context.channel.sendall(text.removeprefix(b"say "))
+        if words == ["stop"]:
             context.channel.sendall(encode(StopRequest()))
+        if words[:1] == ["upgrade"]:
+            request = int(words[1])
+            context.channel.sendall(encode(Upgrade(request=request, python=words[2] if len(words) > 2 else None)))
         client.sendall(f"{os.getpid()}\n".encode())
 
 
@@ -72,6 +89,13 @@ def hear(context: BrokerContext, line: bytes) -> int | None:
             context.channel.sendall(encode(Acked(incarnation=incarnation)))
         case Close():
             return 0
+        case Ping() if not told("deadlocked"):
+            context.channel.sendall(encode(Pong()))
+        case Fleet(members=members) if not told("mute"):
+            for member in members:
+                if member.incarnation is not None and member.incarnation not in attached:
+                    attached.add(member.incarnation)
+                    context.channel.sendall(encode(Attached(incarnation=member.incarnation)))
     return None
 
 

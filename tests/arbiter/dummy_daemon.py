@@ -9,9 +9,13 @@ import sys
 import threading
 import time
 
+from dummy_broker import note_fds, told
+
 from supervisor import cli
 from supervisor.arbiter import main
+from supervisor.arbiter.handover import HANDOVER_VARIABLE
 from supervisor.arbiter.kinds import Kind
+from supervisor.arbiter.successor import Commands
 
 DUMMIES = {
     "broker": Kind("dummy_broker", ("lock", "listener", "channel")),
@@ -40,9 +44,24 @@ def refuse_forks(how_many: int) -> None:
     os.fork = fork
 
 
+def commands(python: str | None) -> Commands:
+    """What it becomes, and what it takes for the check: instant and content, unless the test says otherwise."""
+    preflight = os.environ.get("DUMMY_PREFLIGHT", "/bin/true").split()
+    return Commands([python or sys.executable, os.path.abspath(__file__), *sys.argv[1:]], preflight)
+
+
+def after_exec() -> None:
+    """The first thing that a successor does here: it notes what it got, and dawdles as long as the test wants."""
+    note_fds("arbiter")
+    while told("dawdles"):
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
+    if HANDOVER_VARIABLE in os.environ:
+        after_exec()
     real_run = main.run
-    main.run = lambda settings: real_run(settings, DUMMIES)
+    main.run = lambda settings, reread, left: real_run(settings, reread, DUMMIES, left, commands)
     for constant in os.environ.get("DUMMY_CONSTANTS", "").split():
         shorten(constant)
     if "DUMMY_FORKS_REFUSED" in os.environ:

@@ -1,6 +1,7 @@
 """A worker without jobs: it does what the file `<pool>-<number>.does` of the test's folder says, and waits.
 
-`die N`: exits with N. `speak`: dies of a SupervisorError. `defect`: dies of a Python exception. `busy`: ignores the
+`quiet`: beats no more; `numb`: the same,
+and ignores SIGABRT; `slow-start`: never beats. `fat`: takes 60 MiB. `die N`: exits with N. `speak`: dies of a SupervisorError. `defect`: dies of a Python exception. `busy`: ignores the
 first SIGTERM. `deaf`: ignores all of them. `orphan`: leaves a process of its own session, with an empty environment,
 whose parent is dead; `orphan-marked`: the same, with the mark; `namespace`: an orphan that has made a pid
 namespace; `bomb`: leaves some that go on forking.
@@ -8,6 +9,7 @@ namespace; `bomb`: leaves some that go on forking.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -36,14 +38,25 @@ def run(context: WorkerContext) -> int:
     if what in ("orphan", "orphan-marked", "namespace", "bomb"):
         mark = {MARK_VARIABLE: context.mark} if what == "orphan-marked" else {}
         leave_orphan(f"{file_name}.orphan", what, mark)
+    ballast = b"x" * (60 << 20) if what == "fat" else b""
+    with open(f"{file_name}.env", "w", encoding="utf-8") as file:
+        file.write("".join(f"{name}={value}\n" for name, value in os.environ.items()))
+    if what == "slow-start":
+        time.sleep(100)
+    context.scoreboard.beat()
+    if what == "numb":
+        faulthandler.disable()
+        signal.signal(signal.SIGABRT, signal.SIG_IGN)
     with open(f"{file_name}.terms", "w", encoding="ascii"):
         pass
     needed = {"busy": 2, "deaf": 1_000_000}.get(what, 1)
     while terms < needed:
         signal.sigtimedwait([], 0.02)
+        if what not in ("quiet", "numb"):
+            context.scoreboard.beat()
         with open(f"{file_name}.terms", "w", encoding="ascii") as file:
             file.write(str(terms))
-    return 0
+    return 0 * len(ballast)
 
 
 def count_term(number: int, frame: object) -> None:

@@ -146,9 +146,9 @@ def test_the_first_message_is_the_fleet_and_incarnations_begin_with_its_supervis
     assert daemon.read("broker.heard").splitlines()[0].split(" ", 1)[1].startswith('{"say":"fleet"')
 
 
-def test_hangup_and_user_signals_are_ignored_with_a_line_in_the_log(daemon: Daemon) -> None:
+def test_user_signals_are_ignored_with_a_line_in_the_log(daemon: Daemon) -> None:
     daemon.start()
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
         daemon.signal(number)
         eventually(lambda number=number: f"{number.name} means nothing" in daemon.log.read_text())
     assert daemon.ask()

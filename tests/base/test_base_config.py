@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from supervisor.config import Flags, LogSettings, Settings, describe_settings, l
 from supervisor.config import resolve as resolve_module
 from supervisor.core.errors import SettingsError
 from supervisor.core.limits import MIB, Limits
+from supervisor.core.queues import NO_CAPS, QueueCaps, caps_of
+from supervisor.core.retention import Retention
+from supervisor.core.retry import RETRYABLE
 
 HOME = {"HOME": "/home/somebody"}
 
@@ -42,6 +46,7 @@ def test_without_any_source_everything_has_its_documented_default(tmp_path: Path
     assert pool.replicas == max(2, len(os.sched_getaffinity(0)))
     assert pool.types == ("node", "python", "shell", "exec") and pool.queues == ()
     assert (pool.isolation, pool.network, pool.work, pool.on_loss) == ("auto", "asked", "tmpfs", "requeue")
+    assert pool.retry_on == RETRYABLE
     assert (pool.retries, pool.env_pass, pool.node, pool.python, pool.modules) == (0, (), None, None, None)
     assert set(msgspec.structs.asdict(pool.maxima).values()) == {None}
     assert pool.limits.wall_s == pool.limits.cpu_s == 600.0
@@ -166,6 +171,16 @@ def test_variables_reach_pools_with_a_dash_and_lists_are_split_at_commas(tmp_pat
         ("[pools.scripts]\nreplicas = 1025", ["0 to 1024"]),
         ("[pools.a]\nreplicas = 1000\n[pools.b]\nreplicas = 1000", ["more than 1024"]),
         ("[pools.scripts]\ntypes = ['ruby']", ["job types out of node, python, shell, exec"]),
+        ("[pools.h]\nhandler = 'a'", ['a class as "package.module:Class"']),
+        ("[pools.h]\nhandler = 'a:B'\ntypes = ['node']", ["pool h: node is a type of scripts"]),
+        ("[pools.h]\nhandler = 'a:B'\nisolation = 'namespace'", ["pools.h.isolation is for scripts", "unsandboxed"]),
+        ("[pools.h]\nhandler = 'a:B'\nuser = 'no-such-user'", ["there is no user 'no-such-user'"]),
+        ("[pools.h]\nmode = 'fresh'", ["pools.h.mode goes with a handler"]),
+        ("[pools.h]\nhandler = 'a:B'\nmode = 'warm'", ["one of resident, fresh"]),
+        ("[pools.h]\nmax_jobs = 0", ["a whole number from 1 to"]),
+        ("[pools.scripts]\nretry_on = ['cancelled']", ["reasons out of exit, signal, timeout", "spawn_error"]),
+        ("[pools.scripts]\nretry_on = ['ok']", ["reasons out of exit, signal, timeout", "spawn_error"]),
+        ("[pools.scripts]\nretry_on = ['worker_lost']", ["reasons out of exit, signal, timeout", "spawn_error"]),
         ("[pools.scripts]\nqueues = ['a b']", ["queue names"]),
         ("[pools.scripts]\nisolation = 'total'", ["one of auto, namespace, landlock, plain"]),
         ("[pools.scripts]\nnode = 'node'", ["an absolute path"]),
@@ -268,9 +283,12 @@ def test_every_key_is_described_and_every_described_key_can_be_set(tmp_path: Pat
         example = {"duration": "90s", "size": "64M", "number": "2000", "list": "node", "path": "/x", "text": "y"}
         value = example.get(kind.removesuffix(" | none"), kind.split(" | ")[0])
         value = "20" if key.endswith(("replicas", "retries")) else value
+        value = "timeout" if key.endswith("retry_on") else value
+        value = {"pools.NAME.handler": "a.b:C", "pools.NAME.user": pwd.getpwuid(os.geteuid()).pw_name}.get(key, value)
+        file = "[pools.scripts]\nhandler = 'a:B'" if key.endswith((".python_path", ".mode", ".user")) else ""
         setting = key.replace("NAME", "scripts")
-        assert given(tmp_path, sets=(f"{setting}={value}",)), key
-        assert given(tmp_path, "", {"WORKER_" + setting.replace(".", "__").upper(): value}), key
+        assert given(tmp_path, file, sets=(f"{setting}={value}",)), key
+        assert given(tmp_path, file, {"WORKER_" + setting.replace(".", "__").upper(): value}), key
 
 
 def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> None:
@@ -280,6 +298,60 @@ def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> Non
         *settings.__struct_fields__,
         *settings.log.__struct_fields__,
         *settings.pools["scripts"].__struct_fields__,
+        *settings.retention.__struct_fields__,
+        *NO_CAPS.__struct_fields__,
     ):
         plain = field.removesuffix("_s").removesuffix("_bytes")
-        assert {field, plain} & (described | {"log", "pools", "checks", "name", "limits", "maxima"}), field
+        assert {field, plain} & (
+            described | {"log", "pools", "queues", "retention", "checks", "name", "limits", "maxima"}
+        ), field
+
+
+def test_what_is_kept_can_be_set_and_has_its_documented_default(tmp_path: Path) -> None:
+    assert given(tmp_path).retention == Retention(7 * 86400.0, 30 * 86400.0, 30 * 86400.0, outputs_bytes=5 << 30)
+    toml = '[retention]\ncompleted = "1d"\nfailed = "none"\nmax_cancelled = 7\noutputs = "1G"\nevents = "none"'
+    kept = given(tmp_path, toml, {"WORKER_RETENTION__MAX_FAILED": "3"}).retention
+    assert (kept.completed_s, kept.failed_s, kept.cancelled_s) == (86400.0, None, 30 * 86400.0)
+    assert (kept.max_completed, kept.max_failed, kept.max_cancelled) == (None, 3, 7)
+    assert (kept.outputs_bytes, kept.events_s) == (1 << 30, None)
+
+
+QUEUES = """
+[queues."*"]
+max_queued = 1000
+[queues.slow]
+max_running = 1
+[queues."a.b-C"]
+max_queued = "none"
+"""
+
+
+def test_a_queue_has_the_caps_of_its_table_and_else_those_of_all_queues(tmp_path: Path) -> None:
+    queues = given(tmp_path, QUEUES).queues
+    assert caps_of(queues, "slow") == QueueCaps(1000, 1)
+    assert caps_of(queues, "a.b-C") == QueueCaps(None, None)
+    assert caps_of(queues, "any") == QueueCaps(1000, None)
+    assert caps_of(given(tmp_path).queues, "any") == QueueCaps(None, None)
+
+
+def test_a_queues_caps_can_be_set_from_anywhere(tmp_path: Path) -> None:
+    env = {"WORKER_QUEUES__A_B_C__MAX_RUNNING": "2", "WORKER_QUEUES__NEW__MAX_QUEUED": "3"}
+    queues = given(tmp_path, QUEUES, env, sets=("queues.a.b-C.max_queued=4", 'queues."*".max_running=9')).queues
+    assert queues["a.b-C"] == QueueCaps(4, 2)
+    assert queues["new"] == QueueCaps(3, 9)
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("[queues]\nslow = 3", "[queues.slow]"),
+        ("queues = 3", "[queues]"),
+        ("[queues.-a]\nmax_queued = 3", "no name for a queue"),
+        ("[queues.a]\nmax_run = 3", "did you mean 'max_running'"),
+        ("[queues.a]\nmax_running = -1", "whole number"),
+        ('[retention]\ncompleted = "soon"', "not a duration"),
+        ("[retention]\nmax = 3", "legal here: completed, failed"),
+    ],
+)
+def test_mistakes_about_queues_and_retention_are_named(tmp_path: Path, toml: str, words: str) -> None:
+    assert words in refused(tmp_path, toml)

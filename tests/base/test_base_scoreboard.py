@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 
-from supervisor.scoreboard import MAX_WORDS_BYTES, Scoreboard
+from supervisor.scoreboard import LAYOUT, MAX_WORDS_BYTES, Scoreboard
 
 
 def test_what_a_killed_child_wrote_is_read_by_its_parent() -> None:
@@ -54,3 +55,36 @@ def test_a_slot_that_is_not_there_is_an_error() -> None:
     for index in (-1, 2):
         with pytest.raises(IndexError):
             board.slot(index)
+
+
+def test_a_scoreboard_is_handed_on_by_its_descriptor() -> None:
+    board = Scoreboard(3)
+    board.slot(2).say("before")
+    heir = Scoreboard.inherit(os.dup(board.fd))
+    assert len(heir) == 3
+    assert heir.slot(2).last_words == "before"
+    heir.slot(0).started = 9
+    assert board.slot(0).started == 9
+    assert not os.get_inheritable(board.fd)
+
+
+def test_nobody_can_change_its_size() -> None:
+    board = Scoreboard(3)
+    for size in (0, 1 << 20):
+        with pytest.raises(PermissionError):
+            os.ftruncate(board.fd, size)
+
+
+def test_another_layout_and_anything_else_are_refused() -> None:
+    anything = os.memfd_create("anything")
+    for content, complaint in [
+        (b"", "no scoreboard"),
+        (b"x" * 4096, "no scoreboard"),
+        (b"WKCTSCOR" + (LAYOUT + 1).to_bytes(8, sys.byteorder) + bytes(4080), f"layout {LAYOUT + 1}"),
+        (os.pread(Scoreboard(3).fd, 1024, 0), "another size"),
+    ]:
+        os.ftruncate(anything, 0)
+        os.pwrite(anything, content, 0)
+        with pytest.raises(ValueError, match=complaint):
+            Scoreboard.inherit(anything)
+    os.close(anything)

@@ -57,6 +57,23 @@ def test_a_closed_desk_grants_nothing() -> None:
     assert desk.work_arrived() == []
 
 
+def test_a_held_desk_grants_nothing_and_lets_everybody_look_when_that_is_over() -> None:
+    desk = LeaseDesk()
+    desk.attach("a", "i-1")
+    assert desk.hold(True) == [] and desk.held and not desk.closed
+    assert desk.want("a", 1) == [] and desk.work_arrived() == []
+    assert desk.hold(False) == [Claim("a")]
+
+
+def test_a_claim_that_was_under_way_when_the_desk_was_held_is_asked_again_afterwards() -> None:
+    desk = LeaseDesk()
+    desk.attach("a", "i-1")
+    assert desk.want("a", 1) == [Claim("a")]
+    desk.hold(True)
+    assert desk.hold(False) == []
+    assert desk.claimed("a", "i-1", None) == [Claim("a")]
+
+
 class Desk(RuleBasedStateMachine):
     """A queue of numbered jobs, workers that come and go, claims whose results arrive whenever they like."""
 

@@ -44,6 +44,12 @@ def test_the_releases_with_the_wal_reset_bug(version: str, bug: bool) -> None:
     assert ("avoided here by design" in check.found) is bug
 
 
+@pytest.mark.parametrize(("synchronous", "status"), [("full", "ok"), ("normal", "warn")])
+def test_what_an_acknowledgement_outlives(synchronous: str, status: str) -> None:
+    check = storage.synchronous_check(synchronous)
+    assert check.status == status and "power loss" in check.found and bool(check.remedy) is (status == "warn")
+
+
 @pytest.mark.parametrize(
     ("free", "total", "status"),
     [

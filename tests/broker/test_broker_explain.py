@@ -13,7 +13,7 @@ from supervisor.broker.situation import MOST_COUNTED, Situation, Worker
 from supervisor.config import Pool
 from supervisor.core.limits import Limits
 from supervisor.core.retry import Backoff
-from supervisor.store import Standing, rfc3339
+from supervisor.store import Standing, Wait, rfc3339
 from supervisor.wire.lease import Attach
 from supervisor.wire.tree import Member
 
@@ -67,6 +67,8 @@ def job(state: str, **changes: Any) -> dict[str, Any]:
         "progress": None,
         "cancel_requested": False,
         "findings": [],
+        "waiting_for": [],
+        "unique_key": None,
         "attempts": [],
         **changes,
     }
@@ -219,6 +221,46 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
         ["workerctl show 42"],
         ["uses up no retry"],
     ),
+    "the pool does not retry after that": (
+        situation(failed("exit", retries=2), {"failures": 1, "retry_on": ("timeout", "signal")}),
+        ["It was not tried again (2 of 2 left): its pool retries only after timeout and signal."],
+        ["setting pools.NAME.retry_on"],
+        ["another try would end"],
+    ),
+    "what it waited for ended otherwise": (
+        situation(
+            job(
+                "cancelled",
+                reason="dependency",
+                message="it waited for job 7 to complete (--after 7:ok), which failed (exit)",
+            )
+        ),
+        [
+            "It was cancelled before it ran, reason dependency: it waited for job 7 to complete (--after 7:ok), "
+            "which failed (exit)."
+        ],
+        ["--after JOB:any", "workerctl retry 42"],
+        ["by uid"],
+    ),
+    "waits for others": (
+        situation(
+            job("scheduled", waiting_for=[7, 9, 11], unique_key="nightly"),
+            waits=(Wait(7, "running", "ok"), Wait(9, "queued", "any")),
+        ),
+        [
+            "It waits for 3 other jobs: job 7 (running), which must complete, job 9 (queued), which must end and "
+            "job 11. If that becomes impossible, it is cancelled.",
+            "It holds the unique key 'nightly' of queue default",
+        ],
+        ["workerctl explain 7, or submit without --after", "workerctl cancel 42, or another --unique"],
+        ["about to be queued", "submitted for later"],
+    ),
+    "waits for another and for its time": (
+        situation(job("scheduled", waiting_for=[7]), LATER, waits=(Wait(7, "running", "fail"),)),
+        ["It waits for 1 other job: job 7 (running), which must fail.", "It was submitted for later"],
+        ["workerctl explain 7, or submit without --after", "submit without --delay or --at"],
+        [],
+    ),
     "cancelled while it ran": (
         situation(
             job("cancelled", attempts=[attempt(1, "cancelled")]), {"cancelled_by": 1000, "cancel_reason": "wrong input"}
@@ -320,6 +362,18 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
         [],
         [],
     ),
+    "declined by one pool, for the other to take": (
+        situation(job("queued"), pools=(POOL, Pool(name="other", replicas=0)), declined={POOL.name}),
+        ["Pool scripts has declined it: it is for others to take.", "There are no workers that could take it (pool other)."],
+        ["setting pools.other.replicas"],
+        ["free", "No other pool"],
+    ),
+    "declined by all that there are": (
+        situation(job("queued"), pools=(POOL, Pool(name="other", replicas=0)), declined={POOL.name, "other"}),
+        ["Pools other and scripts have declined it", "No other pool takes jobs of type node; it waits until one does."],
+        ["setting pools.NAME.types"],
+        ["workers"],
+    ),
     "queued behind others": (
         situation(job("queued"), before=3),
         ["3 jobs are before it in queue default.", "All 2 workers that could take it are busy, with jobs 7 and 8."],
@@ -350,7 +404,7 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
             job("queued"), workers={}, members=(member(1, "parked", "killed by SIGKILL"), member(2, "backoff", "exit 1"))
         ),
         ["scripts/1 is parked after too many deaths: killed by SIGKILL", "scripts/2 died and is started again"],
-        ["workerctl stop, then start"],
+        ["workerctl restart scripts"],
         ["busy", "free"],
     ),
     "no workers at all": (
@@ -387,6 +441,18 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
         ["The daemon is shutting down and starts nothing more; the job is kept for its next start."],
         ["worker-supervisor"],
         ["before it"],
+    ),
+    "queued while the daemon drains": (
+        situation(job("queued"), held=True, before=5),
+        ["The daemon is draining: it starts nothing more until that is ended"],
+        ["workerctl drain --end"],
+        ["before it", "shutting down"],
+    ),
+    "a worker that was told to leave does not count": (
+        situation(job("queued"), members=(member(1, "stopping"), member(2)), workers=worker(1) | worker(2, 7)),
+        ["1 worker that could take it is busy"],
+        [],
+        ["free"],
     ),
     "its interpreter is missing": (
         situation(job("queued"), workers=worker(1, missing={"node": "no node on PATH"}) | worker(2)),
@@ -437,7 +503,24 @@ def test_every_sentence_is_one(name: str) -> None:
 
 def test_the_fields_of_a_situation_are_all_used_in_the_table() -> None:
     fields = {field.name for field in dataclasses.fields(Situation)}
-    assert {"before", "elsewhere", "closing", "workers", "members", "pools", "standing", "view", "now_us"} == fields
+    assert {
+        "before",
+        "declined",
+        "elsewhere",
+        "waits",
+        "closing",
+        "held",
+        "pause",  # these four: in test_broker_queues.py
+        "caps",
+        "caps_table",
+        "running",
+        "workers",
+        "members",
+        "pools",
+        "standing",
+        "view",
+        "now_us",
+    } == fields
 
 
 @pytest.mark.parametrize(

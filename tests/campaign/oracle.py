@@ -1,117 +1,110 @@
-"""What the campaign knows without asking the daemon: acknowledgements, markers that the jobs leave, live processes."""
+"""What the campaign knows without asking the daemon: acknowledgements on disk, what jobs left, live processes."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ctl import Client
-from ctl.errors import WorkerctlError
 
-# A plain job tells the oracle in its own folder: one marker for each attempt, made once, and a lock while it lives.
-PLAIN_JOB = r"""
-import fcntl, os, sys, time
-oracle = sys.argv[1]
-job, attempt = os.environ["JOB_ID"], os.environ["JOB_ATTEMPT"]
-def tell(name):
-    try: os.close(os.open(f"{oracle}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except FileExistsError: return False
-    return True
-if not tell(f"attempt.{job}.{attempt}"): tell(f"TWICE.{job}.{attempt}.{os.getpid()}")
-lock = os.open(f"{oracle}/lock.{job}", os.O_CREAT | os.O_RDWR, 0o666)
-try: os.fchmod(lock, 0o666)
-except OSError: pass
-try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError: tell(f"OVERLAP.{job}.{attempt}")
-for i in range(int(sys.argv[2])):
-    print(f"{job} {i}")
-    time.sleep(0.01)
-tell(f"done.{job}.{attempt}")
-"""
-NAMESPACE_JOB = r"""
-const steps = Number(process.argv[2]);
-let i = 0;
-const timer = setInterval(() => {
-  if (i === steps) { clearInterval(timer); process.send({type: "result", value: steps}); return; }
-  console.log(`${process.env.JOB_ID} ${i++}`);
-}, 5);
-"""
-
-
-@dataclass
+@dataclass(frozen=True)
 class Acknowledged:
     """A job that the daemon said it has."""
 
     job: int
+    kind: str
     steps: int
-    plain: bool
+    after: int | None = None
+
+
+class Journal:
+    """What was acknowledged, on disk before anything else happens: what is not in it, nobody may rely on."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.count = 0
+
+    def submitted(self, known: Acknowledged) -> None:
+        """A submit was acknowledged."""
+        self._write({"job": known.job, "kind": known.kind, "steps": known.steps, "after": known.after})
+        self.count += 1
+
+    def cancelled(self, job: int) -> None:
+        """A cancel was acknowledged."""
+        self._write({"cancelled": job})
+
+    def read(self) -> tuple[list[Acknowledged], set[int]]:
+        """All that was acknowledged: the jobs, and which of them were cancelled."""
+        lines = [json.loads(line) for line in self._path.read_text().splitlines()]
+        jobs = [Acknowledged(**line) for line in lines if "job" in line]
+        return jobs, {line["cancelled"] for line in lines if "cancelled" in line}
+
+    def close(self) -> None:
+        """No more is written."""
+        os.close(self._descriptor)
+
+    def _write(self, line: dict[str, object]) -> None:
+        with self._lock:
+            os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+            os.fsync(self._descriptor)
 
 
 @dataclass
 class Oracle:
-    """Collects what is true outside of the daemon."""
+    """Collects what is true outside of the daemon. Jobs at `plain` leave their marks in `marks`."""
 
-    folder: pathlib.Path
-    acknowledged: list[Acknowledged] = field(default_factory=list)
+    journal: Journal
+    marks: pathlib.Path
     overlaps: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    struck: set[int] = field(default_factory=set)
+    """Jobs whose own processes were killed or stopped by the campaign: they may end as they like, but once."""
 
-    def marks(self, kind: str) -> list[str]:
-        """The markers that jobs left, of one kind."""
-        return sorted(name for name in os.listdir(self.folder) if name.startswith(f"{kind}."))
+    def marked(self, kind: str) -> list[str]:
+        """The marks of one kind that jobs left."""
+        return sorted(name for name in os.listdir(self.marks) if name.startswith(f"{kind}."))
 
     def look_for_overlaps(self, mark: str) -> None:
-        """Two live main processes of one job, of different attempts, are one too many."""
-        alive: dict[str, set[str]] = {}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            with contextlib.suppress(OSError):
-                variables = pathlib.Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
-                if mark.encode() not in variables:
-                    continue
-                values = dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
-                state = pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
-                if state not in "ZX" and b"JOB_ID" in values:
-                    alive.setdefault(values[b"JOB_ID"].decode(), set()).add(values[b"JOB_ATTEMPT"].decode())
+        """Two live processes of one job, of different attempts, are one too many."""
+        alive: dict[int, set[int]] = {}
+        for _, job, attempt in processes_of_jobs(mark):
+            alive.setdefault(job, set()).add(attempt)
         self.overlaps += [f"job {job}: attempts {sorted(found)}" for job, found in alive.items() if len(found) > 1]
 
 
-class Submitter(threading.Thread):
-    """Submits jobs until told to stop; remembers what was acknowledged, each with its own request id."""
+def processes_of_jobs(mark: str) -> Iterator[tuple[int, int, int]]:
+    """The live processes of jobs of the daemon with this mark: (pid, job, attempt)."""
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            variables = pathlib.Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+            if mark.encode() not in variables:
+                continue
+            values = dict(variable.split(b"=", 1) for variable in variables if b"=" in variable)
+            state = pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
+            if state not in "ZX" and b"JOB_ID" in values:
+                yield int(entry), int(values[b"JOB_ID"]), int(values[b"JOB_ATTEMPT"])
 
-    def __init__(self, socket: str, oracle: Oracle, scripts: pathlib.Path, number: int, pause_s: float) -> None:
-        super().__init__(name=f"submitter-{number}")
-        self._socket = socket
-        self._oracle = oracle
-        self._scripts = scripts
-        self._number = number
-        self._pause_s = pause_s
-        self.stopping = threading.Event()
 
-    def run(self) -> None:
-        count = 0
-        while not self.stopping.is_set():
-            count += 1
-            steps = 3 + (count * 7 + self._number) % 20
-            plain = (count + self._number) % 2 == 0
-            try:
-                with Client(socket=self._socket) as client:
-                    self._submit(client, steps, plain)
-            except WorkerctlError as error:
-                self._oracle.refused.append(f"{error.code}: {error}")
-                time.sleep(0.05)  # the daemon is being restarted
-            self.stopping.wait(self._pause_s)
-
-    def _submit(self, client: Client, steps: int, plain: bool) -> None:
-        if plain:
-            job = client.submit(
-                str(self._scripts / "plain.py"), args=[str(self._oracle.folder), str(steps)], isolation="plain"
-            )
-        else:
-            job = client.submit(str(self._scripts / "namespace.js"), args=[str(steps)], isolation="namespace")
-        self._oracle.acknowledged.append(Acknowledged(int(getattr(job, "id", job)), steps, plain))
+@contextmanager
+def oracle_in(folder: pathlib.Path) -> Iterator[Oracle]:
+    """An oracle whose marks lie where jobs of any user can leave them. All of it is removed afterwards."""
+    marks = pathlib.Path(f"/var/tmp/workerctl-oracle-{os.getpid()}")
+    marks.mkdir()
+    marks.chmod(0o777)
+    journal = Journal(folder / "journal")
+    try:
+        yield Oracle(journal, marks)
+    finally:
+        journal.close()
+        for name in os.listdir(marks):
+            os.unlink(marks / name)
+        marks.rmdir()

@@ -14,6 +14,10 @@ from supervisor.core.fleet import (
     Deaths,
     after_broker_death,
     after_worker_death,
+    free_indices,
+    missing_numbers,
+    overslept,
+    silence_s,
 )
 
 
@@ -70,3 +74,36 @@ def test_a_slot_that_dies_for_ever_has_a_delay_for_ever() -> None:
 def test_the_broker_is_started_again_until_it_never_becomes_ready(unready: int, delay_s: float | None) -> None:
     assert after_broker_death(unready) == delay_s
     assert (delay_s is None) == (unready >= BROKER_STARTS)
+
+
+@pytest.mark.parametrize(
+    ("present", "replicas", "missing"),
+    [((), 3, [1, 2, 3]), ((1, 2), 2, []), ((1, 3), 3, [2]), ((1, 2, 3), 1, []), ((5,), 2, [1, 2]), ((), 0, [])],
+)
+def test_slots_are_numbered_from_one_whatever_came_and_went(
+    present: tuple[int, ...], replicas: int, missing: list[int]
+) -> None:
+    assert missing_numbers(present, replicas) == missing
+
+
+@given(st.sets(st.integers(0, 11)), st.integers(0, 12))
+def test_a_new_slot_never_gets_an_index_that_is_in_use(used: set[int], wanted: int) -> None:
+    given_out = free_indices(used, 12, wanted)
+    assert len(given_out) == min(wanted, 12 - len(used))
+    assert not used & set(given_out) and len(set(given_out)) == len(given_out)
+    assert all(0 <= index < 12 for index in given_out)
+
+
+@pytest.mark.parametrize(
+    ("beat_s", "since_s", "silent_s"),
+    [(90.0, 50.0, 10.0), (50.0, 90.0, 10.0), (0.0, 60.0, 40.0), (400.0, 0.0, -300.0)],
+)
+def test_silence_counts_from_the_last_beat_or_from_a_fresh_period_and_never_while_a_disk_is_waited_for(
+    beat_s: float, since_s: float, silent_s: float
+) -> None:
+    assert silence_s(100.0, beat_s, since_s) == silent_s
+
+
+def test_who_comes_more_than_a_whole_interval_late_has_overslept() -> None:
+    assert not overslept(now_s=20.0, due_s=10.0, interval_s=10.0)
+    assert overslept(now_s=20.1, due_s=10.0, interval_s=10.0)

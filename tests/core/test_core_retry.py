@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 
 from supervisor.core import names
-from supervisor.core.retry import LOSS_BUDGET, LOSSES, NOT_COUNTED, Backoff, History, decide
+from supervisor.core.retry import LOSS_BUDGET, LOSSES, NOT_COUNTED, RETRYABLE, Backoff, History, decide
 from supervisor.core.state import Cue, JobState, step
 
-COUNTED = sorted(set(names.REASONS) - NOT_COUNTED - {"ok"})
 BACKOFFS = st.builds(
     Backoff,
     base_s=st.floats(0, 1e300),
@@ -118,7 +117,7 @@ def test_every_settlement_can_happen_and_counts_once(
         assert (settlement.cue is Cue.COMPLETED) == (reason == "ok")
 
 
-@given(st.integers(0, 20), st.sampled_from(COUNTED))
+@given(st.integers(0, 20), st.sampled_from(RETRYABLE))
 def test_a_job_that_always_fails_is_tried_once_more_than_it_has_retries(retries: int, reason: str) -> None:
     failures, tries = 0, 0
     while True:
@@ -128,6 +127,20 @@ def test_a_job_that_always_fails_is_tried_once_more_than_it_has_retries(retries:
         if settlement.cue is not Cue.RETRY:
             break
     assert (tries, settlement.cue) == (retries + 1, Cue.FAILED)
+
+
+@pytest.mark.parametrize("reason", RETRYABLE)
+def test_only_the_reasons_that_the_pool_names_are_tried_again(reason: str) -> None:
+    history = History(retries=1)
+    others = [other for other in RETRYABLE if other != reason]
+    assert decide(reason, True, history, Backoff(), 0.5, retry_on=[reason]).cue is Cue.RETRY
+    assert decide(reason, True, history, Backoff(), 0.5, retry_on=others).cue is Cue.FAILED
+    assert decide(reason, False, history, Backoff(), 0.5, retry_on=[reason]).cue is Cue.FAILED
+    assert decide("worker_lost", True, history, Backoff(), 0.5, retry_on=[]).cue is Cue.RELEASED
+
+
+def test_what_may_be_retried_is_every_failure_that_another_try_may_cure() -> None:
+    assert set(RETRYABLE) == set(names.REASONS) - NOT_COUNTED - {"ok", "cancelled", "dependency", "rejected", "stuck"}
 
 
 def test_a_job_that_always_loses_its_worker_runs_four_times() -> None:

@@ -14,7 +14,7 @@ from fake_broker import ROOT, job_json
     ("line", "offered"),
     [
         ("workerctl sub", {"submit"}),
-        ("workerctl --json st", {"status", "stop"}),
+        ("workerctl --json st", {"stats", "status", "stop"}),
         ("workerctl submit --mem", {"--memory"}),
         ("workerctl submit --on-loss ", {"requeue", "fail"}),
         ("workerctl list --state f", {"failed"}),

@@ -70,32 +70,87 @@ def test_wait_has_no_limit_of_its_own(broker):
         assert client.wait(42).ok
 
 
-def test_submit_many_has_many_under_way_and_keeps_the_order(client, broker):
+def test_submit_many_stores_a_thousand_a_request_in_order(client, broker):
+    broker.on("submit_many", lambda request, peer: _stored(request, [int(job.args[0]) for job in request.jobs]))
+    answers = client.submit_many({"source": "1", "args": [str(number)]} for number in range(1, 2502))
+    assert [answer.id for answer in answers] == [*range(1, 2502)]
+    assert [len(request.jobs) for request in broker.asked("submit_many")] == [1000, 1000, 501]
+    assert broker.connections == 1
+
+
+def test_a_request_of_many_is_never_longer_than_a_line(client, broker):
+    broker.on("submit_many", lambda request, peer: _stored(request, range(1, 1 + len(request.jobs))))
+    assert len(client.submit_many([{"source": "x" * 200_000}] * 11)) == 11
+    assert [len(request.jobs) for request in broker.asked("submit_many")] == [5, 5, 1]
+
+
+def test_one_that_is_refused_keeps_no_other_of_many_from_being_stored(client, broker):
     def refuse_one(request, peer):
-        if request.args == ("3",):
+        for place, job in enumerate(request.jobs):
+            if job.args == ("1003",):
+                raise RequestError("queue_full", "full", {"place": place})
+        return _stored(request, [int(job.args[0]) for job in request.jobs])
+
+    def submit(request, peer):
+        if request.args == ("1003",):
             raise RequestError("queue_full", "full")
         return {"job": int(request.args[0]), "created": True, "warnings": []}
 
-    broker.on("submit", refuse_one)
-    answers = client.submit_many({"source": "1", "args": [str(number)]} for number in range(1, 201))
-    assert [answer.id for answer in answers if not isinstance(answer, WorkerctlError)] == [1, 2, *range(4, 201)]
-    assert isinstance(answers[2], QueueFull)
-    assert broker.connections == 1
+    broker.on("submit_many", refuse_one)
+    broker.on("submit", submit)
+    answers = client.submit_many({"source": "1", "args": [str(number)]} for number in range(1, 3001))
+    assert [answer.id for answer in answers if not isinstance(answer, WorkerctlError)] == [
+        *range(1, 1003),
+        *range(1004, 3001),
+    ]
+    assert isinstance(answers[1002], QueueFull)
+
+
+def test_many_name_earlier_ones_by_request_id_within_a_request_and_by_id_after_it(client, broker):
+    broker.on("submit_many", lambda request, peer: _stored(request, [int(job.args[0]) for job in request.jobs]))
+    jobs = [{"source": "1", "args": [str(number)]} for number in range(1, 1003)]
+    jobs[0]["key"] = "first"
+    jobs[1]["after"] = ["first", 77]
+    jobs[1001]["after"] = ["first:any"]
+    client.submit_many(jobs)
+    sent = [job for request in broker.asked("submit_many") for job in request.jobs]
+    assert [job.args for job in sent] == [(str(number),) for number in range(1, 1003)]
+    assert [(one.job, one.request_id, one.condition) for one in sent[1].after] == [
+        (77, None, "ok"),
+        (None, sent[0].request_id, "ok"),
+    ]
+    assert [(one.job, one.condition) for one in sent[1001].after] == [(1, "any")]
+
+
+def test_one_of_many_that_waits_for_a_refused_one_is_refused(client, broker):
+    def refuse(request, peer):
+        raise RequestError("blocked", "no", {"place": 0})
+
+    broker.on("submit_many", refuse)
+    broker.on("submit", refuse)
+    answers = client.submit_many([{"source": "1", "key": "a"}, {"source": "2", "after": ["a"]}])
+    assert [answer.code for answer in answers] == ["blocked", "not_found"]
 
 
 def test_submit_many_repeats_only_what_was_not_answered(client, broker: FakeBroker):
     stored: dict[str, int] = {}
-    countdown = [7]
+    countdown = [2]
 
-    def submit(request, peer):
-        created = request.request_id not in stored
-        job = stored.setdefault(request.request_id, len(stored) + 1)
+    def submit_many(request, peer):
+        ids = [stored.setdefault(job.request_id, len(stored) + 1) for job in request.jobs]
         countdown[0] -= 1
-        return DROP if countdown[0] % 10 == 0 else {"job": job, "created": created, "warnings": []}
+        return DROP if countdown[0] % 3 == 0 else _stored(request, ids)
 
-    broker.on("submit", submit)
-    answers = client.submit_many([{"source": "1"}] * 50)
-    assert sorted(answer.id for answer in answers) == list(range(1, 51))
+    broker.on("submit_many", submit_many)
+    answers = client.submit_many([{"source": "1"}] * 4500)
+    assert [answer.id for answer in answers] == [*range(1, 4501)]
+    assert broker.connections > 1
+
+
+def _stored(request, ids):
+    jobs = [{"job": job, "created": True, "existing": False, "warnings": [], "findings": 0} for job in ids]
+    assert len(jobs) == len(request.jobs)
+    return {"jobs": jobs}
 
 
 def test_a_mistake_in_one_of_many_names_it(client, broker):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shlex
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from ctl import InvalidRequest
 from ctl.parser import parse, split, verb_parser
 from ctl.submission import OPTIONS, environment, moment, submit_fields
 from ctl.verbs import VERBS
+from supervisor.core.dependency import After
 
 SUBMIT = [
     (["--queue", "slow"], {"queue": "slow"}),
@@ -41,11 +43,25 @@ SUBMIT = [
     (["--backoff", "2s"], {"backoff": {"base_s": 2.0, "factor": 2.0, "cap_s": 3600.0}}),
     (["--backoff", "500ms,1.5,10m"], {"backoff": {"base_s": 0.5, "factor": 1.5, "cap_s": 600.0}}),
     (["--on-loss", "fail"], {"on_loss": "fail"}),
+    (["--unique", "nightly 1"], {"unique_key": "nightly 1"}),
+    (["--unique", "k", "--on-conflict", "refuse"], {"unique_key": "k", "on_conflict": "refuse"}),
+    (["--after", "41"], {"after": [{"job": 41, "request_id": None, "condition": "ok"}]}),
+    (
+        ["--after", "41:any", "--after=42:fail"],
+        {
+            "after": [
+                {"job": 41, "request_id": None, "condition": "any"},
+                {"job": 42, "request_id": None, "condition": "fail"},
+            ]
+        },
+    ),
     (["--env", "A=1", "--env", "B=x=y"], {"env": {"A": "1", "B": "x=y"}}),
     (["--merge"], {"merge": True}),
     (["--network"], {"network": True}),
     (["--no-network"], {"network": False}),
     (["--isolation", "namespace"], {"isolation": "namespace"}),
+    (["--params", '{"a": [1, null, "é"]}'], {"params": {"a": [1, None, "é"]}}),
+    (["--type", "node"], {"type": "node"}),
     (["--", "-v", "--queue", "x", "--", "y"], {"args": ["-v", "--queue", "x", "--", "y"]}),
     (["--"], {}),
 ]
@@ -60,7 +76,7 @@ def test_an_option_of_submit_on_the_wire(ctl, broker, script, words, fields):
 
 
 def test_every_option_of_submit_is_tried_here_or_in_a_test_of_its_own():
-    elsewhere = {"--main", "--file", "--env-file", "--stdin", "--wait", "--follow", "--help"}
+    elsewhere = {"--main", "--file", "--env-file", "--stdin", "--wait", "--follow", "--batch", "--help"}
     tried = {word.split("=")[0] for words, _ in SUBMIT for word in words if word.startswith("--") and word != "--"}
     offered = {flag for action in verb_parser("submit")._actions for flag in action.option_strings}
     everywhere = {"-h", "-q", "--quiet", "--json", "--socket", "--no-color"}
@@ -68,6 +84,7 @@ def test_every_option_of_submit_is_tried_here_or_in_a_test_of_its_own():
     assert {flag for action in verb_parser("run")._actions for flag in action.option_strings} == offered - {
         "--wait",
         "--follow",
+        "--batch",
     }
 
 
@@ -93,7 +110,13 @@ def test_every_option_of_submit_is_tried_here_or_in_a_test_of_its_own():
         (["--main", "x.js"], "is not a folder"),
         (["--file", "/etc/passwd"], "outside of the script's folder"),
         (["--stdin", "/none"], "cannot read /none: no such file"),
-        (["--unique", "k"], "--unique"),
+        (["--after", "soon"], "--after: 'soon' is not JOB[:CONDITION]"),
+        (["--after", "41:ended"], "the conditions are ok (it must complete, the default), any"),
+        (["--on-conflict", "ignore"], "is not one of return, refuse"),
+        (["--params", "{'a': 1}"], "--params: not JSON: "),
+        (["--params", "NaN"], "--params: not JSON: NaN is no number of JSON"),
+        (["--params", "@/none"], "--params: cannot read /none"),
+        (["--type", "words", "--runtime", "node"], "--type and --runtime exclude each other"),
         (["--time", "3"], "--time"),
         (["surplus"], "comes after --"),
     ],
@@ -106,6 +129,52 @@ def test_a_wrong_option_of_submit(ctl, broker, script, words, message):
     assert all(line.startswith("workerctl: ") for line in result.talk.splitlines())
     assert broker.requests == []
     assert ctl("run", str(script), *words).code == 125
+
+
+@pytest.mark.parametrize("given", ['{"a": 1}', "@params.json"])
+def test_a_job_for_a_handler_has_a_type_and_params_and_no_file(ctl, broker, tmp_path, given):
+    broker.answers("submit", {"job": 42, "created": True, "warnings": []})
+    (tmp_path / "params.json").write_text('{"a": 1}')
+    given = given.replace("params.json", str(tmp_path / "params.json"))
+    result = ctl("submit", "--type", "words", "--params", given, "--name", "w")
+    assert (result.code, result.out) == (0, b"42\n"), result.talk
+    assert said(broker.asked("submit")[0]) == {"type": "words", "params": {"a": 1}, "name": "w"}
+
+
+def test_something_must_be_named_to_run(ctl, broker):
+    for verb, code in (("submit", 2), ("run", 125)):
+        result = ctl(verb)
+        assert result.code == code and "name the script to run" in result.talk
+    assert broker.requests == []
+
+
+def test_at_in_words_or_without_a_zone_says_which_moment_it_means(ctl, broker, script):
+    broker.answers("submit", {"job": 42, "created": True, "warnings": []})
+    for words in ("tomorrow 09:00", "in 2h", "2099-01-31T08:00"):
+        result = ctl("submit", str(script), "--at", words)
+        assert (result.code, result.out) == (0, b"42\n")
+        assert re.fullmatch(r"workerctl: --at means 20\d\d-[\d-]+ [\d:.]+ local time \(in \d+ \w+\)\n", result.talk)
+    assert ctl("submit", "-q", str(script), "--at", "in 2h").talk == ""
+
+
+def test_an_existing_job_with_the_unique_key_is_said_to_be_one(ctl, broker, script):
+    broker.answers("submit", {"job": 7, "created": False, "existing": True, "warnings": []})
+    result = ctl("submit", str(script), "--unique", "k")
+    assert (result.code, result.out) == (0, b"7\n")
+    assert result.talk == "workerctl: job 7 has the unique key 'k' already: nothing new was queued\n"
+
+
+def test_after_last_is_the_newest_job(ctl, broker, script):
+    broker.answers("list", {"jobs": [job_json(41)], "next": None})
+    broker.answers("submit", {"job": 42, "created": True, "warnings": []})
+    assert ctl("submit", str(script), "--after", "@last:any", "--after", "@last:any").code == 0
+    assert broker.asked("submit")[0].after == (After(job=41, condition="any"),) * 2
+
+
+def test_submit_without_a_script_says_what_is_missing(ctl, broker):
+    result = ctl("submit", "--queue", "slow")
+    assert (result.code, broker.requests) == (2, [])
+    assert "name the script to run" in result.talk
 
 
 def test_arguments_that_are_no_utf8_are_refused(ctl, broker, script):
@@ -142,7 +211,7 @@ def test_a_folder_with_main(ctl, broker, tmp_path):
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "completion"])
 def test_global_options_before_and_after_the_verb(verb):
-    word = [] if verb in ("status", "list", "stop", "health", "doctor", "cancel", "retry") else ["x"]
+    word = [] if verb in ("status", "list", "stop", "health", "doctor", "cancel", "retry", "prune") else ["x"]
     options = ["--socket", "/s", "--json", "-q", "--no-color"]
     for before, after in ((options, word), ([], word + options), (options[:2], word + options[2:])):
         split_before, found, rest = split([*before, verb, *after])

@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 from tests.docs.pages import DOCS
-from tests.harness import Daemon, running_daemon
+from tests.harness import Daemon, running_daemon, wait_until
 
 REPLAYED = re.compile(r"(<!-- replayed -->\n```text\n)(.*?)(\n```)", re.DOTALL)
 SHOWN_FOLDER = "/tmp/demo"
@@ -34,6 +34,11 @@ def _exchanges(block: str) -> list[tuple[str, list[str]]]:
             assert mark == "<- ", line
             exchanges[-1][1].append(words)
     return exchanges
+
+
+def until_settled(daemon: Daemon) -> None:
+    """Its start is over: from here on the cursors of events are the same in every run."""
+    wait_until(lambda: all(worker["state"] == "idle" for worker in daemon.ask("status")["workers"]), 30)
 
 
 def hold(daemon: Daemon, requests: list[str]) -> list[tuple[str, list[str]]]:
@@ -80,6 +85,7 @@ def main() -> None:
     page = DOCS / "PROTOCOL.md"
     with tempfile.TemporaryDirectory() as folder:
         with running_daemon(pathlib.Path(folder) / "d") as daemon:
+            until_settled(daemon)
             page.write_text(rewrite(page.read_text(), daemon))
 
 

@@ -68,7 +68,7 @@ def test_every_exit_code_of_the_daemons_doctor_is_explained() -> None:
 def test_what_is_said_to_be_missing_is_missing() -> None:
     options = {option for verb in VERBS for option in options_of(verb_parser(verb))}
     claims = re.findall(r"^Not in this release: (.*?)(?:\n\n|\Z)", page("CLI.md"), re.MULTILINE | re.DOTALL)
-    assert len(claims) == 2
+    assert claims
     assert {word for claim in claims for word in re.findall(r"[a-z-]+", claim)} & (options | set(VERBS)) == set()
 
 

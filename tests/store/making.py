@@ -48,7 +48,7 @@ def do(conn: sqlite3.Connection, now_us: int, call: Callable[[store.Tx], T]) -> 
 
 
 def submit(conn: sqlite3.Connection, number: int, now_us: int = 1000, **changes: Any) -> int:
-    job, _created = do(conn, now_us, lambda tx: store.submit(tx, new_job(number, **changes)))
+    job, *_ = do(conn, now_us, lambda tx: store.submit(tx, new_job(number, **changes)))
     return job
 
 

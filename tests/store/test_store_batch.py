@@ -41,10 +41,10 @@ def _big(number: int, size: int) -> store.NewJob:
 def test_a_failing_call_is_undone_alone(conn: store.Writer) -> None:
     refused, defect = RequestError("not_allowed", "no"), ValueError("a defect")
     results, events = store.run_batch(conn, 5, [_submit(1), _failing(refused), _failing(defect), _submit(2)])
-    assert results[0] == (1, True)
+    assert results[0] == (1, True, False)
     assert results[1:3] == [refused, defect]
     # The id of the undone job was never told to anybody and is given to the next one.
-    assert results[3] == (2, True)
+    assert results[3] == (2, True, False)
     assert [(event.id, event.job) for event in events] == [(1, 1), (2, 2)]
     assert store.counts(conn)["queued"] == 2
     assert not conn.in_transaction
@@ -53,7 +53,7 @@ def test_a_failing_call_is_undone_alone(conn: store.Writer) -> None:
 def test_a_broken_constraint_is_the_calls_own_error(conn: store.Writer) -> None:
     results, events = store.run_batch(conn, 5, [_submit(1, priority=5000), _submit(2)])
     assert isinstance(results[0], sqlite3.IntegrityError)
-    assert results[1] == (1, True)
+    assert results[1] == (1, True, False)
     assert len(events) == 1
 
 
@@ -88,7 +88,7 @@ def test_another_writer_that_does_not_let_go_is_a_storage_error(conn: store.Writ
     with pytest.raises(StorageError, match="SQLITE_BUSY"):
         store.run_batch(conn, 5, [_submit(1)])
     other.close()
-    assert do(conn, 5, _submit(1)) == (1, True)
+    assert do(conn, 5, _submit(1)) == (1, True, False)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from tests.store.making import CANCELLED, EXIT_1, OK, SHA, SPEC, claim, claimed,
 
 
 def test_the_same_request_is_the_same_job(conn: store.Writer) -> None:
-    assert do(conn, 1, lambda tx: store.submit(tx, new_job(1))) == (1, True)
-    assert do(conn, 2, lambda tx: store.submit(tx, new_job(1))) == (1, False)
+    assert do(conn, 1, lambda tx: store.submit(tx, new_job(1))) == (1, True, False)
+    assert do(conn, 2, lambda tx: store.submit(tx, new_job(1))) == (1, False, False)
     assert store.last_event_id(conn) == 1
 
 
@@ -31,7 +31,7 @@ def test_the_same_request_with_other_content_is_a_conflict(conn: store.Writer, c
 def test_a_request_is_known_after_its_job_is_over(conn: store.Writer) -> None:
     job = submit(conn, 1)
     settle(conn, claimed(conn).lease)
-    assert do(conn, 9, lambda tx: store.submit(tx, new_job(1))) == (job, False)
+    assert do(conn, 9, lambda tx: store.submit(tx, new_job(1))) == (job, False, False)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,7 @@ def test_the_view_has_every_documented_field(conn: store.Writer, reader: sqlite3
         "started_at": "1970-01-01T00:00:00.002000Z",
         "finished_at": None,
         "waiting_for": [],
+        "unique_key": None,
         "progress": None,
         "result": None,
         "owner_uid": 1000,
@@ -204,6 +205,7 @@ def test_the_view_has_every_documented_field(conn: store.Writer, reader: sqlite3
         "network": False,
         "findings": [],
         "cancel_requested": False,
+        "cancel_reason": None,
         "losses": 0,
     }
     assert attempt == {

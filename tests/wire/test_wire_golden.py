@@ -11,6 +11,7 @@ import pytest
 
 from supervisor.broker.ops import OPS as ANSWERED_OPS
 from supervisor.broker.ops import STREAMS, WORKER_OPS
+from supervisor.core.errors import RequestError
 from supervisor.wire import codec
 from supervisor.wire.codec import OPS, decode_from_arbiter, decode_from_broker, decode_request, encode
 from supervisor.wire.lease import Lease, Order, Settled
@@ -19,6 +20,7 @@ from supervisor.wire.tree import ArbiterMessage, BrokerMessage
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 REQUESTS = [json.loads(line) for line in (GOLDEN / "requests.jsonl").read_text().splitlines()]
 ANSWERS = [json.loads(line) for line in (GOLDEN / "answers.jsonl").read_text().splitlines()]
+FROM_BROKER = {struct.__struct_config__.tag for struct in BrokerMessage.__args__}
 TREE = [json.loads(line) for line in (GOLDEN / "tree.jsonl").read_text().splitlines()]
 
 
@@ -34,6 +36,9 @@ def assert_kept(frame: Any, again: Any) -> None:
     if isinstance(frame, dict):
         for key, value in frame.items():
             assert_kept(value, again[key])
+    elif isinstance(frame, list):
+        for value, other in zip(frame, again, strict=True):
+            assert_kept(value, other)
     else:
         assert again == frame
 
@@ -53,7 +58,7 @@ def test_a_golden_answer_is_what_we_send(frame: dict) -> None:
 @pytest.mark.parametrize("frame", TREE, ids=lambda frame: frame["say"])
 def test_a_golden_message_of_the_tree_is_understood(frame: dict) -> None:
     line = json.dumps(frame).encode()
-    decode = decode_from_broker if frame["say"] in ("ready", "acked", "stop") else decode_from_arbiter
+    decode = decode_from_broker if frame["say"] in FROM_BROKER else decode_from_arbiter
     assert_kept(frame, json.loads(encode(decode(line))))
 
 
@@ -67,3 +72,14 @@ def test_a_golden_lease_is_understood(name: str, shape: type) -> None:
     text = (GOLDEN / f"{name}.json").read_bytes()
     value = msgspec.json.decode(text, type=shape)
     assert msgspec.json.decode(msgspec.json.encode(value), type=shape) == value
+
+
+@pytest.mark.parametrize("frame", REQUESTS, ids=lambda frame: frame["op"])
+def test_what_a_newer_release_adds_is_passed_over_for_workers_and_refused_for_clients(frame: dict) -> None:
+    """During an upgrade workers of one release speak with a broker of another; a client's typing error is no addition."""
+    line = json.dumps({**frame, "of_a_later_release": {"x": 1}}).encode()
+    if OPS[frame["op"]] in WORKER_OPS:
+        assert decode_request(line) == decode_request(json.dumps(frame).encode())
+    else:
+        with pytest.raises(RequestError, match="of_a_later_release"):
+            decode_request(line)

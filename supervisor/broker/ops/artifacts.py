@@ -10,7 +10,7 @@ import msgspec
 from supervisor.artifacts import Kept, read_manifest
 from supervisor.broker.service import Caller, Service
 from supervisor.core.errors import RequestError
-from supervisor.store import attempt_of
+from supervisor.store import attempt_of, outputs_removed
 from supervisor.wire.control import Artifacts
 
 PAGE_BYTES: Final = 512 << 10
@@ -26,6 +26,7 @@ async def artifacts(service: Service, caller: Caller, request: Artifacts) -> dic
         return {"attempt": None, "ended": False, "artifacts": [], "next": None}
     ended = attempt.state == "ended"
     kept = read_manifest(service.paths, request.job, attempt.number) if ended else ()
+    removed = ended and not kept and outputs_removed(service.reader, request.job, attempt.number)
     page: list[dict[str, Any]] = []
     bytes_left = PAGE_BYTES
     for index, one in enumerate(kept[request.after :], request.after + 1):
@@ -34,7 +35,7 @@ async def artifacts(service: Service, caller: Caller, request: Artifacts) -> dic
         if bytes_left < 0 and page:
             return {"attempt": attempt.number, "ended": ended, "artifacts": page, "next": index - 1}
         page.append(shown)
-    return {"attempt": attempt.number, "ended": ended, "artifacts": page, "next": None}
+    return {"attempt": attempt.number, "ended": ended, "artifacts": page, "next": None, "removed": removed}
 
 
 def _shown(index: int, kept: Kept) -> dict[str, Any]:

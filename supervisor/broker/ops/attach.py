@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from supervisor.broker.chronicle import worker_attached
 from supervisor.broker.leases import Seat
 from supervisor.broker.service import Service
 from supervisor.broker.session import Session
 from supervisor.core.errors import RequestError
-from supervisor.store import cancels_among, release_unheld
+from supervisor.store import cancels_among, jobs_among
 from supervisor.wire.lease import Attach, Order
 
 KNOWN_WITHIN_S: Final = 5.0
@@ -20,11 +21,19 @@ async def attach(service: Service, session: Session, request: Attach) -> None:
     """Gives back what was leased to it and never arrived; repeats the cancels of what it holds."""
     session.attach = request
     await _until_known(service, request.incarnation, session.caller.pid)
-    service.leases.attach(session.number, Seat(session, request, request.id))
-    await service.committer.run(lambda tx: release_unheld(tx, incarnation=request.incarnation, holding=request.holding))
+    service.leases.attach(session.number, _seat(service, session, request))
+    await worker_attached(service.committer, request, session.caller.pid)
+    service.say_attached(request.incarnation)
     session.answer(request.id, None)
     for lease in cancels_among(service.reader, request.holding):
         session.item(request.id, Order(cancel=lease))
+
+
+def _seat(service: Service, session: Session, request: Attach) -> Seat:
+    """A worker that outlived a broker comes with what it has."""
+    held = jobs_among(service.reader, request.holding)
+    lease, job = next(iter(held.items()), (None, None))
+    return Seat(session, request, request.id, job=job, lease=lease)
 
 
 async def _until_known(service: Service, incarnation: str, pid: int) -> None:

@@ -24,10 +24,10 @@ ONE_AT_A_TIME: Final = asyncio.Lock()
 
 async def doctor(service: Service, _: Caller, __: Doctor) -> dict[str, Any]:
     """Every check, in the order in which they are read best."""
-    seats = service.leases.seats()
+    seats, sandboxed = service.leases.seats(), service.leases.sandboxed()
     checks = [
         *worker_checks(service.fleet.members, seats),
-        *equipment_checks([_proof(seats[name]) for name in sorted(seats)]),
+        *equipment_checks([_proof(sandboxed[name]) for name in sorted(sandboxed)]),
     ]
     async with ONE_AT_A_TIME:
         seen = await asyncio.to_thread(_look, service, os.getppid())
@@ -36,7 +36,7 @@ async def doctor(service: Service, _: Caller, __: Doctor) -> dict[str, Any]:
 
 def _look(service: Service, arbiter: int) -> list[Check]:
     return [
-        *storage_checks(service.paths, service.settings.socket_group),
+        *storage_checks(service.paths, service.settings.socket_group, service.settings.synchronous),
         *machine_checks(service.settings.pools.values()),
         leftovers_check(instance_of(service.paths), arbiter),
     ]

@@ -11,7 +11,20 @@ from supervisor.broker.service import Caller, Service, no_such_job
 from supervisor.broker.situation import MOST_COUNTED, Situation, Worker, pools_taking
 from supervisor.config import Pool
 from supervisor.core.names import QUEUED
-from supervisor.store import Place, Standing, job_view, jobs_before, queue_counts, standing_of
+from supervisor.core.queues import caps_of, table_of
+from supervisor.store import (
+    Place,
+    Standing,
+    declined_by,
+    job_view,
+    jobs_before,
+    pause_of,
+    pauses,
+    queue_counts,
+    running_in,
+    standing_of,
+    waits_of,
+)
 from supervisor.wire.control import Explain
 
 MOST_QUEUES: Final = 64
@@ -30,7 +43,7 @@ def _situation(service: Service, job: int) -> Situation:
     view, standing = job_view(service.reader, job), standing_of(service.reader, job)
     if view is None or standing is None:
         raise no_such_job(job)
-    pools = tuple(service.settings.pools.values())
+    pools = service.leases.pools()
     before, elsewhere = _line(service, view, standing, pools) if view["state"] == QUEUED else (0, 0)
     return Situation(
         view=view,
@@ -38,9 +51,16 @@ def _situation(service: Service, job: int) -> Situation:
         pools=pools,
         members=service.fleet.members,
         workers={name: Worker(seat.attach, seat.job) for name, seat in service.leases.seats().items()},
+        waits=waits_of(service.reader, job),
         before=before,
         elsewhere=elsewhere,
         closing=service.leases.desk.closed,
+        held=service.leases.desk.held,
+        declined=declined_by(service.reader, job),
+        pause=pause_of(service.reader, view["queue"]),
+        caps=caps_of(service.settings.queues, view["queue"]),
+        caps_table=table_of(service.settings.queues, view["queue"]),
+        running=running_in(service.reader, view["queue"]),
         now_us=wall_us(),
     )
 
@@ -60,4 +80,5 @@ def _line(service: Service, view: dict[str, Any], standing: Standing, pools: tup
 def _other_queues(service: Service, own: str, takers: tuple[Pool, ...]) -> list[str]:
     waiting = [queue for queue, states in queue_counts(service.reader).items() if states[QUEUED]]
     taken = [queue for queue in waiting if any(not pool.queues or queue in pool.queues for pool in takers)]
-    return [queue for queue in taken if queue != own][:MOST_QUEUES]
+    paused = pauses(service.reader)
+    return [queue for queue in taken if queue != own and queue not in paused][:MOST_QUEUES]

@@ -8,14 +8,15 @@ costs nothing but its place.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from supervisor.broker.chunk import Tail
+from supervisor.broker.feed import event_item
 from supervisor.broker.service import Service
 from supervisor.broker.session import Session
 from supervisor.core.names import FINAL_STATES
 from supervisor.core.state import Cue
-from supervisor.store import Event, events_after, rfc3339, states_of
+from supervisor.store import events_after, states_of
 from supervisor.wire.control import Follow
 
 PAGE: Final = 200
@@ -87,7 +88,7 @@ class _Following:
             if event.kind == Cue.LEASED and event.attempt is not None:
                 self._open(event.attempt, *self._known_offsets(event.attempt))
             self._cursor = event.id
-            await self._session.emit(self._request.id, _event_item(event))
+            await self._session.emit(self._request.id, event_item(event))
         return bool(events)
 
     async def _send_output(self, *, ended: bool) -> bool:
@@ -114,15 +115,3 @@ async def _ring(bell: asyncio.Event, patience_s: float | None) -> None:
         await asyncio.wait_for(bell.wait(), patience_s)
     except TimeoutError:
         return
-
-
-def _event_item(event: Event) -> dict[str, Any]:
-    return {
-        "cursor": event.id,
-        "event": event.kind,
-        "job": event.job,
-        "at": rfc3339(event.at_us),
-        "state": event.state,
-        "attempt": event.attempt,
-        "data": event.data,
-    }

@@ -9,12 +9,12 @@ from supervisor.broker.chunk import as_chunk
 from supervisor.broker.service import Caller, Service
 from supervisor.core.errors import RequestError
 from supervisor.spool import open_output
-from supervisor.store import attempt_of
+from supervisor.store import attempt_of, outputs_removed
 from supervisor.wire.control import Logs
 
 
 async def logs(service: Service, caller: Caller, request: Logs) -> dict[str, Any]:
-    """The bytes from `offset` on, the stream's size, and whether that is all there will be."""
+    """The bytes from `offset` on, the stream's size, whether that is all there will be, whether retention has removed it."""
     service.check_job(caller, request.job)
     attempt = attempt_of(service.reader, request.job, request.attempt)
     if attempt is None:
@@ -30,6 +30,7 @@ async def logs(service: Service, caller: Caller, request: Logs) -> dict[str, Any
             size = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
+    removed = ended and descriptor is None and outputs_removed(service.reader, request.job, attempt.number)
     more = not ended or request.offset + len(data) < size
     chunk = as_chunk(request.offset, data, more_may_come=more)
     if data and not chunk.length:
@@ -41,4 +42,5 @@ async def logs(service: Service, caller: Caller, request: Logs) -> dict[str, Any
         "eof": ended and chunk.end >= size,
         "data": chunk.data,
         "encoding": chunk.encoding,
+        "removed": removed,
     }

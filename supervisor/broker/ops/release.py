@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from supervisor.broker.service import Service
 from supervisor.broker.session import Session
+from supervisor.broker.situation import pools_taking
 from supervisor.core.errors import RequestError
+from supervisor.store import Tx, decline
 from supervisor.store import release as release_lease
 from supervisor.wire.lease import Release
 
 
 async def release(service: Service, session: Session, request: Release) -> None:
-    """Answers when the job is queued again."""
+    """Answers when the job is queued again, or has failed because every pool has declined it."""
     if session.attach is None:
         raise RequestError("bad_request", "attach first")
-    incarnation = session.attach.incarnation
-    await service.committer.run(
-        lambda tx: release_lease(tx, lease=request.lease, incarnation=incarnation), essential=True
-    )
+    incarnation, pool, pools = session.attach.incarnation, session.attach.pool, service.leases.pools()
+
+    def call(tx: Tx) -> None:
+        if not request.declined:
+            release_lease(tx, lease=request.lease, incarnation=incarnation)
+            return
+        decline(
+            tx,
+            lease=request.lease,
+            incarnation=incarnation,
+            pool=pool,
+            takers_of=lambda kind, queue: [taker.name for taker in pools_taking(pools, kind, queue)],
+        )
+
+    await service.committer.run(call, essential=True)
     service.leases.holds(session.number, None)
     session.answer(request.id, None)

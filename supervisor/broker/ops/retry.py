@@ -13,5 +13,5 @@ from supervisor.wire.control import Retry
 async def retry(service: Service, caller: Caller, request: Retry) -> dict[str, Any]:
     """Answered when it is queued."""
     service.check_job(caller, request.job)
-    await service.committer.run(lambda tx: retry_job(tx, request.job, by_uid=caller.uid))
+    await service.committer.run(lambda tx: retry_job(tx, request.job, by_uid=caller.uid, is_admin=caller.is_admin))
     return {"state": QUEUED}

@@ -28,7 +28,9 @@ async def settle(service: Service, session: Session, request: Settle) -> None:
             progress=request.progress,
             dice=dice,
         )
-        following: Lease | None = service.leases.claim_for(session.number, tx) if request.next else None
+        # On a full disk what runs is ended with dignity, and nothing more is begun.
+        more = request.next and not service.committer.disk_is_full
+        following: Lease | None = service.leases.claim_for(session.number, tx) if more else None
         return Settled(state=done.state, lease=following)
 
     settled = await service.committer.run(call, essential=True)

@@ -23,7 +23,10 @@ async def wait(service: Service, session: Session, request: Wait) -> int:
         while True:
             bell.clear()
             for job in _final(service, list(missing)):
-                await session.emit(request.id, job_view(service.reader, job))
+                view = job_view(service.reader, job)
+                if view is None:
+                    raise _removed(job)
+                await session.emit(request.id, view)
                 del missing[job]
             if not missing:
                 return 0
@@ -32,7 +35,14 @@ async def wait(service: Service, session: Session, request: Wait) -> int:
 
 def _final(service: Service, jobs: list[int]) -> list[int]:
     states = states_of(service.reader, jobs)
-    return [job for job in jobs if states.get(job) in FINAL_STATES]
+    for job in jobs:
+        if job not in states:  # it was there when the wait began
+            raise _removed(job)
+    return [job for job in jobs if states[job] in FINAL_STATES]
+
+
+def _removed(job: int) -> RequestError:
+    return RequestError("not_found", f"job {job} was removed", {"job": job})
 
 
 async def _ring(bell: asyncio.Event, deadline: float | None, missing: dict[int, None]) -> None:

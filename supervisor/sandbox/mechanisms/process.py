@@ -18,6 +18,10 @@ def start_session(site: Site, room: Room, order: Order) -> None:
     os.umask(0o077)
 
 
+def lead_session(site: Site, room: Room, order: Order) -> None:
+    os.setsid()
+
+
 def die_with_keeper(site: Site, room: Room, order: Order) -> None:
     """Comes after the uid was changed, which clears it. The keeper may be dead already: then so are we."""
     syscalls.die_with_parent()
@@ -43,10 +47,11 @@ def limit(site: Site, room: Room, order: Order) -> None:
         if kind is None:
             raise OSError(22, f"there is no limit of the name {name}")
         ceiling = resource.getrlimit(kind)[1]
-        hard = _lower(hard, ceiling)
-        resource.setrlimit(kind, (_lower(soft, hard), hard))
+        hard = lower(hard, ceiling)
+        resource.setrlimit(kind, (lower(soft, hard), hard))
 
 
-def _lower(one: int, other: int) -> int:
+def lower(one: int, other: int) -> int:
+    """The stricter of two limits."""
     bounded = [value for value in (one, other) if value != resource.RLIM_INFINITY]
     return min(bounded, default=resource.RLIM_INFINITY)

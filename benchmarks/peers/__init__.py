@@ -1,0 +1,1 @@
+"""Other systems, driven as their own guides say."""

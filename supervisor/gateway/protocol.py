@@ -1,0 +1,79 @@
+"""A connection of an HTTP client, within bounds that no client can move: the time for a request's head, and the time
+that what we send may lie unread. uvicorn bounds neither.
+
+What is unread for too long is dropped at once, and with it everything that it held up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import h11
+from loguru import logger
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_S: Final = 10.0
+UNREAD_S: Final = 10.0
+
+
+class GuardedProtocol(H11Protocol):
+    """uvicorn's protocol with two clocks."""
+
+    _head_clock: asyncio.TimerHandle | None = None
+    _unread_clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread_clock is None:
+            self._unread_clock = self.loop.call_later(UNREAD_S, self._drop_unread)
+
+    def resume_writing(self) -> None:
+        self._stop_unread_clock()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_unread_clock()
+        self._stop_head_clock()
+        super().connection_lost(exc)
+
+    def _watch_head(self) -> None:
+        """A head is under way while the client's side is idle and some of it is there, or nothing has come at all."""
+        begun = self.conn.their_state is h11.IDLE and (self.cycle is None or bool(self.conn.trailing_data[0]))
+        if not begun:
+            self._stop_head_clock()
+        elif self._head_clock is None:
+            self._head_clock = self.loop.call_later(HEAD_S, self._drop_head)
+
+    def _drop_head(self) -> None:
+        self._head_clock = None
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def _drop_unread(self) -> None:
+        self._unread_clock = None
+        if not self.transport.is_closing():
+            logger.info("dropped {}: it did not read for {:g} s", self.client or "a client", UNREAD_S)
+            self.transport.abort()
+
+    def _stop_head_clock(self) -> None:
+        if self._head_clock is not None:
+            self._head_clock.cancel()
+            self._head_clock = None
+
+    def _stop_unread_clock(self) -> None:
+        if self._unread_clock is not None:
+            self._unread_clock.cancel()
+            self._unread_clock = None

@@ -1,0 +1,274 @@
+"""One lease of a handler's job, end to end: given to the runner, watched, ended, classified. Driven by events.
+
+The short way is short: two output files, one message to the runner, one answer. What watches a job (its memory, its
+CPU time, its output) begins when the job has lasted WATCH_AFTER_S.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+from loguru import logger
+
+from supervisor.core.classify import classify
+from supervisor.core.job import Progress
+from supervisor.core.outcome import Ending, Intent, Outcome
+from supervisor.core.shortage import Shortage, short_of
+from supervisor.sandbox import Ended, KeeperLost
+from supervisor.wire.lease import Lease
+from supervisor.worker.ending import ending_of
+from supervisor.worker.equipment import Equipment
+from supervisor.worker.execution import KILLED_WITHIN_S, OUTPUT_CHECK_S, PROGRESS_EVERY_S, Finished
+from supervisor.worker.output import Output
+from supervisor.worker.runner import Gone, Runner
+from supervisor.worker.said import Declined, Done, Give, Over, Raised, Said, Told, encode
+
+WATCH_AFTER_S: Final = 0.05
+_FAILED: Final = 1 << 8
+"""Wait status of a process that exited with 1, which is what a handler that raised amounts to."""
+
+
+class Handling:
+    """The attempt of one lease in the runner. `finished` is set when it is over.
+
+    `silent` says that its keeper does not do what it was told: the holder above it must be ended.
+    """
+
+    def __init__(
+        self, lease: Lease, runner: Runner, equipment: Equipment, level: str, on_start: Callable[[], None]
+    ) -> None:
+        self.lease = lease
+        self.level = level
+        self.finished: Finished | None = None
+        self.silent = False
+        self._runner = runner
+        self._equipment = equipment
+        self._limits = lease.spec.limits
+        self._output: Output | None = None
+        self._answer: Done | Raised | Declined | None = None
+        self._intent: Intent | None = None
+        self._began = now = time.monotonic()
+        self._cpu_before_s, self._peak_before = runner.cpu_s, runner.peak_bytes
+        self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
+        self._watch_at: float | None = now + WATCH_AFTER_S
+        self._is_watched = False
+        self._kill_at: float | None = None
+        self._silent_at: float | None = None
+        self._progress: Progress | None = None
+        self._progress_told: Progress | None = None
+        self._progress_at = 0.0
+        self._begin(on_start)
+
+    # What happens to it
+
+    def on_slot(self, now: float) -> None:
+        """Something came from the keeper."""
+        self._runner.on_slot(now)
+
+    def on_said(self, said: Said, now: float) -> None:
+        """The runner said something about this job."""
+        match said:
+            case Told(percentage, stage, message):
+                self._progress = Progress(percentage=percentage, stage=stage, message=message)
+            case Over():
+                self._on_process_over(said, now)
+            case Done() | Raised() | Declined() if self._runner.is_fresh:
+                self._answer = said
+            case Done() | Raised() | Declined():
+                self._answer = said
+                self._on_answer(said, now)
+
+    def on_runner_end(self, event: Ended | KeeperLost, now: float) -> None:
+        """The runner died, and all of its tree is gone."""
+        self._answer = None
+        if isinstance(event, KeeperLost):
+            self._over(Ending(intent=self._intent, stuck=not event.gone))
+            return
+        grew = event.max_rss_bytes > self._peak_before
+        self._over(
+            self._ending(
+                replace(
+                    event,
+                    wall_s=now - self._began,
+                    cpu_s=max(0.0, event.cpu_s - self._cpu_before_s),
+                    max_rss_bytes=event.max_rss_bytes if grew else 0,
+                )
+            )
+        )
+
+    def cancel(self, now: float) -> None:
+        """Its job was cancelled."""
+        self._end("cancelled", now)
+
+    def interrupt(self, now: float) -> None:
+        """The supervisor cannot wait for it any longer."""
+        self._end("interrupted", now)
+
+    def on_time(self, now: float) -> None:
+        """Does what is due at `now`."""
+        if self._deadline is not None and now >= self._deadline:
+            self._end("timeout", now)
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill(now)
+        if self._silent_at is not None and now >= self._silent_at:
+            self._silent_at = None
+            self.silent = True
+        if self._watch_at is not None and now >= self._watch_at:
+            self._watch(now)
+
+    def next_time(self) -> float | None:
+        """When `on_time` is wanted, in monotonic seconds."""
+        untold = self._progress != self._progress_told and self._progress_at > time.monotonic()
+        wanted = (self._deadline, self._kill_at, self._watch_at, self._silent_at, self._progress_at if untold else None)
+        return min((at for at in wanted if at is not None), default=None)
+
+    def new_progress(self, now: float) -> Progress | None:
+        """Progress worth telling now: at most five times a second."""
+        if self._progress == self._progress_told or now < self._progress_at:
+            return None
+        self._progress_told = self._progress
+        self._progress_at = now + PROGRESS_EVERY_S
+        return self._progress
+
+    # How it goes
+
+    def _begin(self, on_start: Callable[[], None]) -> None:
+        lease, spec = self.lease, self.lease.spec
+        order = Give(
+            lease=lease.lease,
+            id=lease.job,
+            type=lease.type,
+            params=spec.params,
+            attempt=lease.attempt,
+            queue=lease.queue,
+        )
+        try:
+            self._output = output = self._runner.blanks.output(
+                lease.job, lease.attempt, merge=spec.merge, cap_bytes=self._limits.output_bytes
+            )
+            on_start()
+            self._runner.give(self, encode(order), [output.stdout, output.stderr])
+            output.hand_over()
+        except Gone:
+            self._finish(Finished(None, lost=True))
+        except Shortage as shortage:
+            self._finish(Finished(None, starved=str(shortage)))
+        except OSError as error:
+            if want := short_of(error.errno):
+                self._finish(Finished(None, starved=want))
+                return
+            self._finish(
+                Finished(Outcome(reason="spawn_error", message=f"it could not be given to its handler: {error}"))
+            )
+
+    def _watch(self, now: float) -> None:
+        """A job that lasts is measured by the keeper, and its output looked at."""
+        assert self._output is not None
+        if not self._is_watched:
+            self._is_watched = True
+            self._runner.hold_to(self._limits.memory_bytes, self._limits.cpu_s)
+        self._watch_at = now + OUTPUT_CHECK_S
+        with contextlib.suppress(OSError):  # it is told at the end
+            self._output.show()
+        if self._output.over():
+            self._watch_at = None
+            self._end("output_limit", now)
+
+    def _end(self, intent: Intent, now: float) -> None:
+        """Ends the attempt for `intent`; the first intent stands, but a kill may come sooner."""
+        self._deadline = None
+        if self.finished is not None or self._intent is not None:
+            return
+        self._intent = intent
+        if intent == "output_limit":
+            self._kill(now)
+        else:
+            self._runner.end_job(kill=False)
+            self._kill_at = now + self._equipment.kill_grace_s
+
+    def _kill(self, now: float) -> None:
+        self._kill_at = None
+        self._silent_at = now + KILLED_WITHIN_S
+        self._runner.end_job(kill=True)
+
+    # How it ended
+
+    def _on_answer(self, said: Done | Raised | Declined, now: float) -> None:
+        """Mode resident: the answer is the end."""
+        runner = self._runner
+        cpu_s = max(0.0, said.cpu_s - self._cpu_before_s)
+        peak = said.peak_bytes if said.peak_bytes > self._peak_before else said.rss_bytes
+        runner.cpu_s, runner.peak_bytes = said.cpu_s, said.peak_bytes
+        self._ended(_FAILED if isinstance(said, Raised) else 0, now, cpu_s, peak)
+
+    def _on_process_over(self, said: Over, now: float) -> None:
+        """Mode fresh: the end is the status of the job's own process."""
+        self._ended(said.status, now, said.cpu_s, said.peak_bytes, said.leftover)
+
+    def _ended(self, status: int, now: float, cpu_s: float, peak_bytes: int, leftover: int = 0) -> None:
+        if isinstance(self._answer, Declined) and status == 0 and self._intent is None:
+            self._decline()
+        else:
+            event = Ended(
+                status=status,
+                killed_for=None,
+                on_request=self._intent is not None,
+                wall_s=now - self._began,
+                cpu_s=cpu_s,
+                peak_memory_bytes=peak_bytes,
+                max_rss_bytes=0,
+                peak_processes=0,
+                leftover_killed=leftover,
+                stuck=False,
+            )
+            self._over(self._ending(event))
+        self._runner.job_over(now)
+
+    def _decline(self) -> None:
+        if self._output is not None:
+            self._output.discard()
+        self._finish(Finished(None, declined=True))
+
+    def _ending(self, event: Ended) -> Ending:
+        assert self._output is not None
+        ending = ending_of(event, self._output, self._intent, self.lease.type)
+        # What was raised is known exactly: nothing is concluded from the text of its traceback.
+        return msgspec.structs.replace(ending, stderr_tail=b"") if isinstance(self._answer, Raised) else ending
+
+    def _over(self, ending: Ending) -> None:
+        answer = self._answer
+        outcome = classify(ending, self._limits)
+        if outcome.reason == "exit" and isinstance(answer, Raised) and outcome.exit_code == 1:
+            outcome = msgspec.structs.replace(outcome, message=answer.message)
+        elif outcome.reason == "ok" and not isinstance(answer, Done):
+            why = "its process exited with code 0 before execute() had returned"
+            outcome = msgspec.structs.replace(outcome, reason="exit", message=why)
+        note = self._keep_output()
+        if note is not None:
+            logger.warning("job {}: {}", self.lease.job, note)
+            outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {note}")
+        outcome = msgspec.structs.replace(outcome, enforced=self._equipment.enforced_at(self.level))
+        self._finish(Finished(outcome, answer.result if isinstance(answer, Done) else None, self._progress))
+
+    def _keep_output(self) -> str | None:
+        """What is to be said of output that is not there."""
+        if self._output is None:
+            return None
+        try:
+            self._output.show()
+        except OSError as error:
+            return f"its output could not be kept: {error.strerror}"
+        return (
+            "the disk that keeps the output is full, some of it may be missing" if self._output.disk_is_full() else None
+        )
+
+    def _finish(self, finished: Finished) -> None:
+        self._deadline = self._kill_at = self._watch_at = self._silent_at = None
+        if self._output is not None:
+            self._output.close()
+        self.finished = finished
