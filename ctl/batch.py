@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ctl.session import Session
 
 _TEXTS = frozenset({"request_id", "name", "type", "queue", "due_at", "on_loss", "isolation", "unique_key"})
-_TEXTS |= {"on_conflict", "source", "main", "file", "stdin", "stdin_file", "key"}
+_TEXTS |= {"on_conflict", "source", "main", "file", "stdin", "stdin_file", "key", "webhook"}
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(_TEXTS, ("a text", lambda value: isinstance(value, str))),
     **dict.fromkeys(("priority", "retries"), ("a whole number", lambda value: type(value) is int)),

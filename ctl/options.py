@@ -59,5 +59,7 @@ if TYPE_CHECKING:
         """What a taken key means: `return` that job (`Submitted.existing`), or `refuse`."""
         after: Iterable[int | str | Job | Submitted]
         """Jobs that must end first: `42` or `"42:ok"` complete, `"42:any"`, `"42:fail"`."""
+        webhook: str
+        """Where a POST goes when it is over, below one of the daemon's `http.webhook_urls`."""
         request_id: str
         """Made by the client if not given. The same id again is the same job."""

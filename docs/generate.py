@@ -23,8 +23,10 @@ from ctl import parser as ctl_parser
 from supervisor import cli
 from supervisor.broker import admission, chunk, server, session
 from supervisor.config import describe_settings
+from supervisor.config.http import HTTP
 from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL, QUEUE, RETENTION
 from supervisor.core import dependency, errors, job, limits, names, outcome, retry, state
+from supervisor.gateway import api, link, meter, rest, scrape, sse
 from supervisor.wire import codec, control, frame, lease
 from tests.sandbox import escapes
 
@@ -295,10 +297,37 @@ def _group(key: str) -> str:
 
 
 def _legal(key: str) -> str:
-    tables = {"log": LOG, "retention": RETENTION, "queues": QUEUE, "pools": LIMIT if key.count(".") == 3 else POOL}
+    tables = {"log": LOG, "http": HTTP, "retention": RETENTION, "queues": QUEUE, "pools": LIMIT if key.count(".") == 3 else POOL}
     table = tables.get(key.partition(".")[0], DAEMON)
     kind = table[key.rpartition(".")[2]].kind
     return " or ".join(kind.name.split(" | ")) if kind.name.startswith(("duration", "size", "text")) else kind.legal
+
+
+# HTTP
+
+
+def _endpoints(_: str, __: dict[str, str]) -> list[str]:
+    broker, counts = link.Link(""), meter.Meter()
+    rows = []
+    for one in api.endpoints(rest.Rest(broker, counts), sse.Streams(broker, counts, 1.0)):
+        names_of = [f"`{field.encode_name}`" for field in msgspec.structs.fields(one.query)]
+        role = "none" if one.is_open else "read" if one.method == "GET" else "write"
+        rows.append((f"`{one.method} {one.path}`", role, ", ".join(names_of), one.summary))
+    return _table(("Request", "Role", "Query", "What it is"), rows)
+
+
+def _metrics(_: str, __: dict[str, str]) -> list[str]:
+    counts = meter.Meter()
+    status = {"version": "", "uptime_s": 0.0, "queues": []}
+    moment = scrape.families({"status": "healthy"}, status, [], counts)
+    rows = [
+        (one.name + ("_total" if one.type == "counter" else ""), one.type, tuple(one._labelnames), one.documentation)
+        for one in moment
+    ] + counts.described
+    return _table(
+        ("Metric", "Type", "Labels", "Meaning"),
+        [(f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), says) for name, kind, labels, says in rows],
+    )
 
 
 # Help
@@ -328,6 +357,8 @@ def _escapes(daemon: str, __: dict[str, str]) -> list[str]:
 
 GENERATORS: Final[dict[str, Callable[[str, dict[str, str]], list[str]]]] = {
     "op": _op,
+    "endpoints": _endpoints,
+    "metrics": _metrics,
     "struct": _struct,
     "states": _states,
     "transitions": _transitions,

@@ -148,6 +148,7 @@ def endpoints(rest: Rest, streams: Streams) -> tuple[Endpoint, ...]:
             refusals=_NOT_THERE,
             resumable=True,
         ),
+        Endpoint("GET", "/token", rest.token, "What the token may do", answers={200: records.TokenRole}),
         Endpoint("GET", "/stats", rest.stats, "How much, how fast, why it fails", answers={200: records.Stats}),
         Endpoint("GET", "/status", rest.status, "The daemon at a glance", answers={200: dict}),
         Endpoint("GET", "/workers", rest.workers, "Each worker", answers={200: records.WorkerList}),

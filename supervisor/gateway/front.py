@@ -33,6 +33,8 @@ OPEN: Final = frozenset({"/health", "/health/ready"})
 LOOKS: Final = frozenset({"GET", "HEAD"})
 ROUTE: Final = "workerctl.route"
 """Where in the scope an operation says which it is, for the metrics."""
+ROLE: Final = "workerctl.role"
+"""Where in the scope an operation finds the role of the token that it was asked with."""
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -98,7 +100,7 @@ class Front:
             await self._pages.response(path, headers.get("if-none-match", ""))(scope, receive, send)
             return
         if path not in OPEN:
-            self._check_token(headers, scope["method"])
+            scope[ROLE] = self._role_of(headers, scope["method"])
         self._check_origin(headers)
         await self._app(scope, self._bounded(headers, receive), send)
 
@@ -124,7 +126,7 @@ class Front:
         if origin is not None and not same_origin(origin, headers.get("host", "")):
             raise RequestError("permission_denied", f"a page of {origin!r} may not ask here")
 
-    def _check_token(self, headers: Headers, method: str) -> None:
+    def _role_of(self, headers: Headers, method: str) -> str:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         token = given.strip().encode() if scheme.lower() == "bearer" else b""
         tokens = self._rules.tokens
@@ -139,6 +141,7 @@ class Front:
             raise RequestError(
                 "permission_denied", "this token may only look: `workerctl token` prints one that may write"
             )
+        return "write" if may_write else "read"
 
     def _bounded(self, headers: Headers, receive: Receive) -> Receive:
         largest = self._rules.max_body_bytes

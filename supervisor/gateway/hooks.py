@@ -113,9 +113,7 @@ class Hooks:
             urls.setdefault(own, self._key)
         if not urls:
             return
-        body = msgspec.json.encode(
-            {"type": f"job.{event['state']}", "timestamp": event["at"], "data": {**event, "job": job}}
-        )
+        body = message_of(event, job)
         for url, key in urls.items():
             await self._open(url, key, event["cursor"], body)
 
@@ -194,6 +192,12 @@ class Hooks:
                 self._ledger.write()
             except OSError as error:
                 logger.error("how far the webhooks are cannot be written: {}", error.strerror)
+
+
+def message_of(event: dict[str, Any], job: dict[str, Any] | None) -> bytes:
+    """What is sent; `job` is null if it was deleted since."""
+    data = {"cursor": event["cursor"], "job_id": event["job"], "attempt": event["attempt"], "job": job}
+    return msgspec.json.encode({"type": f"job.{event['state']}", "timestamp": event["at"], "data": data})
 
 
 def pause_s(failures: int, dice: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from supervisor.core.names import FINAL_STATES
 
@@ -23,10 +23,13 @@ OTHERS: Final = "_other"
 
 
 class Meter:
-    """Fed with events and with what was served; `registry` has the series."""
+    """Fed with events and with what was served; `registry` has the series, `described` their names, types and labels."""
 
     def __init__(self) -> None:
+        # In the text format each would be one more series.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
+        self.described: list[tuple[str, str, tuple[str, ...], str]] = []
         self._queues: set[str] = set()
         self._wait = self._histogram(
             "job_wait_seconds", "From when a job was due until an attempt of it began.", ("queue", "pool"), WAIT_S
@@ -56,12 +59,15 @@ class Meter:
         self.hook_tries = self._counter("webhook_tries", "Requests that were made to deliver webhooks.")
 
     def _histogram(self, name: str, says: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+        self.described.append((f"{NAMESPACE}_{name}", "histogram", labels, says))
         return Histogram(name, says, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        self.described.append((f"{NAMESPACE}_{name}_total", "counter", labels, says))
         return Counter(name, says, labels, namespace=NAMESPACE, registry=self.registry)
 
     def _gauge(self, name: str, says: str) -> Gauge:
+        self.described.append((f"{NAMESPACE}_{name}", "gauge", (), says))
         return Gauge(name, says, namespace=NAMESPACE, registry=self.registry)
 
     def happened(self, event: dict[str, Any]) -> None:

@@ -15,10 +15,9 @@ from supervisor.core.names import CODES
 MEDIA_TYPE: Final = "application/problem+json"
 
 
-class Problem(msgspec.Struct, kw_only=True):
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Why a request was not done. `code` is one of the control protocol's; `detail` says what, why and what to do."""
 
-    type: str = "about:blank"
     title: str
     status: int
     code: str

@@ -233,6 +233,12 @@ class Stats(msgspec.Struct):
     failures: list[dict[str, Any]]
 
 
+class TokenRole(msgspec.Struct):
+    """The role of the token that was sent: `read` may look, `write` may do everything."""
+
+    role: Literal["read", "write"]
+
+
 class HealthReport(msgspec.Struct):
     """Whether the daemon is well: `unreachable` while no broker answers."""
 

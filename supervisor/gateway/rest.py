@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from supervisor.core.errors import RequestError
 from supervisor.core.names import CANCELLED
 from supervisor.gateway import asked, submission
+from supervisor.gateway.front import ROLE
 from supervisor.gateway.link import Link
 from supervisor.gateway.meter import Meter
 from supervisor.gateway.records import AttemptQuery, CancelQuery, ListQuery, LogsQuery, Nothing, Options
@@ -191,6 +192,11 @@ class Rest:
         )
 
     # The daemon
+
+    async def token(self, request: Request) -> Response:
+        """What the token of this request may do."""
+        asked.query_of(request, Nothing)
+        return as_json({"role": request.scope[ROLE]})
 
     async def stats(self, request: Request) -> Response:
         """How much there is, how fast it goes, and why it fails."""

@@ -23,10 +23,10 @@ async def scrape(link: Link, meter: Meter, accept: str) -> tuple[bytes, str]:
     try:
         health, status, workers = await asyncio.gather(link.ask("health"), link.ask("status"), link.ask("workers"))
     except RequestError:
-        families = [_gauge("up", "Whether the daemon answers.", (), {(): 0.0})]
+        found = [_gauge("up", "Whether the daemon answers.", (), {(): 0.0})]
     else:
-        families = list(_families(health, status, workers["workers"], meter))
-    return encode(_Moment(families, meter)), media_type
+        found = list(families(health, status, workers["workers"], meter))
+    return encode(_Moment(found, meter)), media_type
 
 
 class _Moment:
@@ -41,9 +41,10 @@ class _Moment:
         yield from self._meter.registry.collect()
 
 
-def _families(
+def families(
     health: dict[str, Any], status: dict[str, Any], workers: list[dict[str, Any]], meter: Meter
 ) -> Iterator[Metric]:
+    """What the broker's answers to `health`, `status` and `workers` come to."""
     yield _gauge("up", "Whether the daemon answers.", (), {(): 1.0})
     yield _gauge("info", "The daemon's release.", ("version",), {(status["version"],): 1.0})
     yield _gauge("uptime_seconds", "Since when the daemon runs.", (), {(): status["uptime_s"]})

@@ -37,7 +37,7 @@ from supervisor.worker.planning import facts_of_nobody, place_in
 from supervisor.worker.spare import start_plan
 from supervisor.worker.workspace import WORK, Workspace
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 8.0
 _LIMITS: Final = Limits(processes=64, open_files=512)
 _SHOWN: Final = 60
 NOT_BEGUN: Final = "it ended before it took the job"
@@ -46,7 +46,10 @@ Behaviour = tuple[str, bytes, bytes]
 
 
 class Comparison:
-    """The scripts of one interpreter at one level. `verdict` is set at the end: "" if there was no difference."""
+    """The scripts of one interpreter at one level. `verdict` is set at the end: "" if there was no difference.
+
+    `undecided`: it is no difference, but something that may be otherwise another time.
+    """
 
     def __init__(self, equipment: Equipment, job_type: str, level: str) -> None:
         self._equipment = equipment
@@ -54,6 +57,7 @@ class Comparison:
         self._level = level
         self._left = list(PROBES[job_type])
         self._job_dir = b"/job"
+        self.undecided = False
         self.verdict: str | None = None
 
     def step(self) -> None:
@@ -62,6 +66,7 @@ class Comparison:
         try:
             cold, gated = self.behaviour(probe, gated=False), self.behaviour(probe, gated=True)
         except (OSError, SandboxError) as error:
+            self.undecided = True
             self.verdict = f"{probe.name} could not be compared: {error}"
             return
         if gated[0] == NOT_BEGUN:
@@ -101,7 +106,7 @@ class Comparison:
                         self._open(slot, plan)
                     case Ended() | LaunchFailed() | KeeperLost() | NotBegun():
                         return _how(event)
-        return f"not ended within {PATIENCE_S:.0f} s"
+        raise TimeoutError(f"it did not end within {PATIENCE_S:.0f} s")
 
     def _start(
         self, slot: Slot, prepared: Prepared, probe: Probe, ends: tuple[IO[bytes], IO[bytes], Channel], *, gated: bool

@@ -327,7 +327,7 @@ class Worker:
             for key in list(self._selector.get_map().values()):
                 if key.fileobj in (execution.slot, execution.channel):
                     self._selector.unregister(key.fileobj)
-        set_title(self._context.name, None)
+        set_title(self._context.name, execution.lease.job if finished.not_begun else None)
         if isinstance(execution, Execution):
             self._prestart.learn(execution.lease, execution.level, begun=not finished.not_begun)
         if finished.not_begun:

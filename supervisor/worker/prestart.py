@@ -31,6 +31,9 @@ RECYCLED_AFTER_S: Final = 600.0
 MOST_DEATHS: Final = 3
 AFTER_DEATH_S: Final = 2.0
 LOOK_AGAIN_S: Final = 1.0
+MOST_UNDECIDED: Final = 3
+UNDECIDED_S: Final = 20.0
+"""A machine that is too busy for the comparison gets so many more chances, after so long each."""
 ON: Final = "on"
 UNKNOWN: Final = "not compared with an ordinary start yet"
 
@@ -44,7 +47,7 @@ class Prestart:
         self.spare: Spare | None = None
         self.states: dict[str, str] = {}
         self._due: float | None = now + FIRST_AFTER_S
-        self._deaths = 0
+        self._deaths = self._undecided = 0
         self._comparison: tuple[str, Comparison] | None = None
         self._lock_fd: int | None = None
         self._wanted: SpareClass | None = None
@@ -178,8 +181,15 @@ class Prestart:
         if self._comparison is None or self._comparison[0] != wanted.type:
             self._comparison = (wanted.type, Comparison(self._equipment, wanted.type, wanted.level))
         comparison = self._comparison[1]
+        self._equipment.expect_disk()  # it may take longer than a loop's turn may
         comparison.step()
         if comparison.verdict is None:
+            return
+        if comparison.undecided and self._undecided < MOST_UNDECIDED:
+            self._undecided += 1
+            self._due = now + UNDECIDED_S
+            self._comparison = None
+            self._give_turn()
             return
         if comparison.verdict == "":
             proofs.learn(_aspect(wanted.level), interpreter)

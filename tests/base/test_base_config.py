@@ -280,10 +280,12 @@ def test_every_key_is_described_and_every_described_key_can_be_set(tmp_path: Pat
     assert len({key for key, *_ in rows}) == len(rows)
     for key, kind, default, description in rows:
         assert kind and default and description.endswith(".")
-        example = {"duration": "90s", "size": "64M", "number": "2000", "list": "node", "path": "/x", "text": "y"}
+        example = {"duration": "90s", "size": "64M", "number": "2000", "list": "node", "path": "/x", "text": "y", "address": "127.0.0.1:0"}
         value = example.get(kind.removesuffix(" | none"), kind.split(" | ")[0])
         value = "20" if key.endswith(("replicas", "retries")) else value
         value = "timeout" if key.endswith("retry_on") else value
+        value = "1" if key.endswith("prestart") else value
+        value = "http://127.0.0.1/" if key.endswith("webhook_urls") else value
         value = {"pools.NAME.handler": "a.b:C", "pools.NAME.user": pwd.getpwuid(os.geteuid()).pw_name}.get(key, value)
         file = "[pools.scripts]\nhandler = 'a:B'" if key.endswith((".python_path", ".mode", ".user")) else ""
         setting = key.replace("NAME", "scripts")
@@ -299,11 +301,12 @@ def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> Non
         *settings.log.__struct_fields__,
         *settings.pools["scripts"].__struct_fields__,
         *settings.retention.__struct_fields__,
+        *settings.http.__struct_fields__,
         *NO_CAPS.__struct_fields__,
     ):
         plain = field.removesuffix("_s").removesuffix("_bytes")
         assert {field, plain} & (
-            described | {"log", "pools", "queues", "retention", "checks", "name", "limits", "maxima"}
+            described | {"log", "http", "webhooks", "pools", "queues", "retention", "checks", "name", "limits", "maxima"}
         ), field
 
 
@@ -355,3 +358,45 @@ def test_a_queues_caps_can_be_set_from_anywhere(tmp_path: Path) -> None:
 )
 def test_mistakes_about_queues_and_retention_are_named(tmp_path: Path, toml: str, words: str) -> None:
     assert words in refused(tmp_path, toml)
+
+
+WEBHOOKS = """
+[http]
+listen = "127.0.0.1:8080"
+webhook_urls = ["https://hooks.example.com/jobs"]
+[[webhooks]]
+url = "https://hooks.example.com/all"
+[[webhooks]]
+url = "https://hooks.example.com/failed"
+secret = "whsec_c2VjcmV0c2VjcmV0"
+on = ["failed"]
+"""
+
+
+def test_webhooks_are_tables_of_the_file(tmp_path: Path) -> None:
+    every, failed = given(tmp_path, WEBHOOKS).webhooks
+    assert (every.secret, sorted(every.on)) == (None, ["cancelled", "completed", "failed"])
+    assert (failed.secret, failed.on) == ("whsec_c2VjcmV0c2VjcmV0", ("failed",))
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ('[http]\nlisten = "8080"', "HOST:PORT"),
+        ('[http]\nlisten = "box.example:80"', "HOST:PORT"),
+        ("[http]\nlisten = 8080", "HOST:PORT"),
+        ("[http]\nrate = 0", "whole number from 1"),
+        ('[http]\nhosts = ["Box:80"]', "in lower case"),
+        ('[http]\nwebhook_urls = ["hooks.example.com"]', "must begin with http"),
+        ('[http]\nlisten_on = "127.0.0.1:1"', "did you mean 'listen'"),
+        ('[[webhooks]]\nurl = "file:///x"', "must begin with http"),
+        ("[[webhooks]]\n", "url is missing"),
+        ('[[webhooks]]\nurl = "http://a/"\non = ["running"]', "must be a list of cancelled, completed, failed"),
+        ('[[webhooks]]\nurl = "http://a/"\nsecret = "short"', "16 characters"),
+        ('[[webhooks]]\nurl = "http://a/"\nsecrets = "x"', "no key 'secrets'"),
+        ("webhooks = 3", "write \\[\\[webhooks\\]\\]"),
+    ],
+)
+def test_a_wrong_setting_of_http_is_named_with_what_is_legal(tmp_path: Path, file: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        given(tmp_path, file)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 from fake_broker import DROP, STREAMED, FakeBroker, job_json, waits_for
 
 from ctl import Client, InvalidRequest, QueueFull, WaitTimeout, WorkerctlError
+from ctl.batch import _KINDS
 from supervisor.core.errors import RequestError
+from supervisor.wire.control import JobRequest
 
 
 def test_list_goes_through_the_pages(client, broker):
@@ -151,6 +154,11 @@ def _stored(request, ids):
     jobs = [{"job": job, "created": True, "existing": False, "warnings": [], "findings": 0} for job in ids]
     assert len(jobs) == len(request.jobs)
     return {"jobs": jobs}
+
+
+def test_a_line_of_a_batch_may_have_every_field_of_a_submit_that_needs_no_put():
+    fields = {field.encode_name for field in msgspec.structs.fields(JobRequest)}
+    assert fields - {"contents", "stdin_sha256"} <= set(_KINDS)
 
 
 def test_a_mistake_in_one_of_many_names_it(client, broker):

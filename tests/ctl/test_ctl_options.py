@@ -57,6 +57,7 @@ SUBMIT = [
     ),
     (["--env", "A=1", "--env", "B=x=y"], {"env": {"A": "1", "B": "x=y"}}),
     (["--merge"], {"merge": True}),
+    (["--webhook", "https://hooks.example.com/1"], {"webhook": "https://hooks.example.com/1"}),
     (["--network"], {"network": True}),
     (["--no-network"], {"network": False}),
     (["--isolation", "namespace"], {"isolation": "namespace"}),

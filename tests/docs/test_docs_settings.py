@@ -26,7 +26,7 @@ def test_a_key_has_a_row_with_its_default_its_variable_and_its_meaning(key: str)
 
 
 def test_there_is_no_row_for_a_key_that_is_gone() -> None:
-    rows = {cell for cell in first_cells(TEXT) if re.fullmatch(r"(log|pools|queues|retention)\..*|[a-z_]+", cell)}
+    rows = {cell for cell in first_cells(TEXT) if re.fullmatch(r"(log|http|pools|queues|retention)\..*|[a-z_]+", cell)}
     assert rows == {key for key, *_ in describe_settings()}
 
 

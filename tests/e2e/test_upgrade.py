@@ -172,7 +172,7 @@ def test_a_new_version_with_a_new_schema_takes_over_and_both_versions_show(daemo
         wait_until(lambda: all_renewed(client), 30, "fresh workers everywhere")
         assert {w["version"] for w in client.status()["workers"]} == {NEXT}
         load.grows()
-        told = [event["message"] for event in _happenings(daemon) if event["event"] == "daemon_upgraded"]
+        told = [event["data"]["message"] for event in _happenings(daemon) if event["event"] == "daemon_upgraded"]
         assert told == [f"version {__version__} -> {NEXT}"]
         assert not {"daemon_stopped", "broker_restarted"} & {event["event"] for event in _happenings(daemon)}
         # The next one goes by what runs now: the interpreter's options and environment are kept.
@@ -236,8 +236,8 @@ def test_code_that_is_not_fit_changes_nothing(daemon: Daemon, new_code: NewCode)
 
 
 def _happenings(daemon: Daemon) -> list[dict[str, Any]]:
-    """The events that are of no job."""
-    return [json.loads(line) for line in daemon.ctl("events", "--json").stdout.splitlines()]
+    """All events so far."""
+    return [json.loads(line) for line in daemon.ctl("events", "--after", "0", "--json").stdout.splitlines()]
 
 
 def _bare_python(folder: pathlib.Path) -> str:

@@ -91,9 +91,7 @@ def test_what_ended_in_which_minute(conn: store.Writer, reader: sqlite3.Connecti
     assert not any(minute[1:] != (0, 0, 0, 0) for minute in minutes[:-2])
 
 
-def test_of_minutes_before_the_newest_events_nothing_is_claimed(
-    conn: store.Writer, reader: sqlite3.Connection
-) -> None:
+def test_of_minutes_before_the_newest_events_nothing_is_claimed(conn: store.Writer, reader: sqlite3.Connection) -> None:
     for number in range(40):
         submit(conn, number, now_us=START + number * MINUTE // 4)
     minutes = store.minutes_until(reader, START + 10 * MINUTE, 40, most_events=10)

@@ -85,7 +85,9 @@ def test_it_has_its_own_limits_and_environment(daemon: Daemon, tmp_path: pathlib
     [("--memory", "200M"), ("--network",), ("--merge",), ("--env", "NODE_OPTIONS=--no-warnings"), ("--disk", "64M")],
     ids=lambda options: options[0] + options[-1].partition("=")[0],
 )
-def test_a_job_that_no_spare_suits_starts_cold(daemon: Daemon, tmp_path: pathlib.Path, options: tuple[str, ...]) -> None:
+def test_a_job_that_no_spare_suits_starts_cold(
+    daemon: Daemon, tmp_path: pathlib.Path, options: tuple[str, ...]
+) -> None:
     submit(daemon, tmp_path, "", "--cpu", "5")  # what came last decides what waits
     waiting = until_spare(daemon)
     seen = told(submit(daemon, tmp_path, TOLD, *options))
@@ -142,6 +144,26 @@ def test_a_spare_that_is_killed_is_replaced_and_no_job_suffers(daemon: Daemon, t
     assert until_spare(daemon) != killed
 
 
+def test_one_that_dies_before_it_took_the_job_costs_no_attempt(daemon: Daemon, tmp_path: pathlib.Path) -> None:
+    waiting = until_spare(daemon)
+    os.kill(waiting, signal.SIGSTOP)  # the job is sent to it, and it does not look
+    script = tmp_path / "job.js"
+    script.write_text(TOLD)
+    job = daemon.ask("submit", str(script))["id"]
+    wait_until(lambda: daemon.ask("show", str(job))["state"] == "running", 10)
+    os.kill(waiting, signal.SIGKILL)
+    wait_until(lambda: daemon.ask("show", str(job))["state"] == "completed", 20)
+    shown = daemon.ask("show", str(job))
+    assert len(shown["attempts"]) == 1
+    assert not json.loads(daemon.ctl("logs", str(job)).stdout)["shown"], "it was started anew, in the ordinary way"
+
+
+def test_one_that_never_takes_the_job_is_ended_by_the_jobs_limits(daemon: Daemon, tmp_path: pathlib.Path) -> None:
+    os.kill(until_spare(daemon), signal.SIGSTOP)
+    job = submit(daemon, tmp_path, TOLD, "--timeout", "300ms")
+    assert (job["state"], job["last"]["reason"]) == ("failed", "timeout")
+
+
 def test_what_a_job_leaves_does_not_reach_the_next_spare(daemon: Daemon, tmp_path: pathlib.Path) -> None:
     until_spare(daemon)
     leaves = """
@@ -170,7 +192,9 @@ def test_a_cancelled_job_behind_a_gate_is_gone(daemon: Daemon, tmp_path: pathlib
 def test_three_that_die_in_a_row_are_enough(tmp_path: pathlib.Path) -> None:
     with running_daemon(tmp_path, '[pools.scripts]\ntypes = ["node"]\n', workers=1) as daemon:
         deadline = time.monotonic() + 60
-        while (state := daemon.ask("status")["isolation"]["prestart"].get("node", "")).startswith(("on", "not")) or not state:
+        while (state := daemon.ask("status")["isolation"]["prestart"].get("node", "")).startswith(
+            ("on", "not")
+        ) or not state:
             assert time.monotonic() < deadline, state
             pid = spare_pid(daemon)
             if state == "on" and pid:

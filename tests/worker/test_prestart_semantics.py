@@ -31,7 +31,17 @@ from supervisor.worker.equipment import Equipment
 SLOT_UID_BASE = 3_900_000 + os.getpid() % 90_000
 UID = SLOT_UID_BASE if os.geteuid() == 0 else None
 HERE = [level for level, verdict in probe_levels(slot_uid=UID).items() if verdict.ok]
-ELSEWHERE = ("hello.js", "argv.js", "env-over.js", "throw.js", "fds.js", "fork.js", "worker.js", "module.mjs", "exit.js")
+ELSEWHERE = (
+    "hello.js",
+    "argv.js",
+    "env-over.js",
+    "throw.js",
+    "fds.js",
+    "fork.js",
+    "worker.js",
+    "module.mjs",
+    "exit.js",
+)
 FIRST = next(iter(LEVELS))
 
 
@@ -144,7 +154,9 @@ def test_each_machine_tries_its_interpreters_before_it_trusts_them(rooms: Rooms,
 
 
 def test_a_difference_is_found_and_told(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Probe(name="cmdline.js", main="a.js", files={"a.js": "console.log(process.uptime() > -1, performance.timeOrigin)"})
+    told = Probe(
+        name="cmdline.js", main="a.js", files={"a.js": "console.log(process.uptime() > -1, performance.timeOrigin)"}
+    )
     monkeypatch.setitem(PROBES, "node", (told,))
     comparison = Comparison(rooms.at(HERE[0]), "node", HERE[0])
     comparison.step()
