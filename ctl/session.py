@@ -245,6 +245,15 @@ class Session:
                 return connection
 
 
+class Asking:
+    """What asks over a session: the ground on which a client's groups of methods stand."""
+
+    _session: Session
+
+    def _ask(self, op: str, fields: dict[str, Any] | None = None) -> Any:
+        return self._session.call(op, fields or {})
+
+
 def _unknown(op: str, lost: Lost) -> DaemonFailed:
     return DaemonFailed(
         "outcome_unknown", f"the connection broke before `{op}` was answered ({lost}); it may have been done or not"

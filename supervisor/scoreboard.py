@@ -16,14 +16,14 @@ import struct
 import time
 from typing import Final, Self
 
-MAX_WORDS_BYTES: Final = 1000
-LAYOUT: Final = 1
+MAX_WORDS_BYTES: Final = 984
+LAYOUT: Final = 2
 """Number of the layout below. Another one means that the children of the other release cannot be read."""
 _SLOT_BYTES: Final = 1024
 _MAGIC: Final = b"WKCTSCOR"
 _HEAD: Final = struct.Struct("=8sQQQ")
-_BEAT, _STARTED, _WORDS_LENGTH = range(3)
-_WORDS_AT: Final = 24
+_BEAT, _STARTED, _WORDS_LENGTH, _CPU_US, _MEMORY_BYTES = range(5)
+_WORDS_AT: Final = 40
 
 
 class Slot:
@@ -59,8 +59,23 @@ class Slot:
     def started(self, lease: int) -> None:
         self._numbers[_STARTED] = lease
 
+    def start(self, lease: int) -> None:
+        """A process is about to be started for `lease`, which has used nothing yet."""
+        self.use(0.0, 0)
+        self.started = lease
+
+    def use(self, cpu_s: float, memory_bytes: int) -> None:
+        """What the attempt of the started lease has used and has now."""
+        self._numbers[_CPU_US] = int(cpu_s * 1e6)
+        self._numbers[_MEMORY_BYTES] = memory_bytes
+
+    @property
+    def used(self) -> tuple[float, int]:
+        """Seconds of CPU and bytes of memory; 0 and 0 where nothing was measured yet."""
+        return int(self._numbers[_CPU_US]) / 1e6, int(self._numbers[_MEMORY_BYTES])
+
     def say(self, text: str) -> None:
-        """Keeps `text`, at most 1000 bytes of it, as the reason for which this child is about to end."""
+        """Keeps `text`, at most 984 bytes of it, as the reason for which this child is about to end."""
         words = _cut(text)
         self._words[: len(words)] = words
         self._numbers[_WORDS_LENGTH] = len(words)
@@ -73,7 +88,7 @@ class Slot:
 
     def reset(self) -> None:
         """Empties the slot for the next child. Only while no process writes to it."""
-        for number in (_BEAT, _STARTED, _WORDS_LENGTH):
+        for number in (_BEAT, _STARTED, _WORDS_LENGTH, _CPU_US, _MEMORY_BYTES):
             self._numbers[number] = 0
 
 

@@ -72,6 +72,11 @@ def tree_of(pid: int) -> dict[int, str]:
     return found
 
 
+def waits_for_a_job(title: str) -> bool:
+    """Whether what `ps` shows is a pre-started interpreter that has no job yet."""
+    return "/node.cjs" in title or "/spare-spare-" in title
+
+
 def alive(pid: int) -> bool:
     """Whether `pid` exists and is no zombie."""
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ctl.columns import COLUMNS, chosen_columns, print_jobs
 from ctl.errors import invalid
+from ctl.job_columns import JOBS
 from ctl.targets import add_filter, states_of
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ EXAMPLES = (
     "workerctl list --state failed --limit 10",
     "workerctl list --state queued,scheduled --queue slow -q",
     "workerctl list --all -o id,name,message --no-headers",
+    "workerctl list -o wide --sort finished --reverse",
 )
 
 
@@ -27,22 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filter(parser)
     parser.add_argument("--limit", metavar="N", help=f"at most so many (default {USUAL_LIMIT})")
     parser.add_argument("--all", action="store_true", help="all of them")
-    parser.add_argument("-o", dest="columns", metavar="COLUMNS", help=f"which columns: {','.join(COLUMNS)}")
-    parser.add_argument("--no-headers", action="store_true", help="without the line of headers")
+    JOBS.add_options(parser)
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints the list."""
-    columns = chosen_columns(options.columns)
+    JOBS.check(options)
     limit = None if options.all else _limit(options.limit)
-    jobs = client.list(states_of(options.state), options.queue, limit=limit)
+    jobs = JOBS.sorted(client.list(states_of(options.state), options.queue, limit=limit), options)
     if console.json:
         console.print_json([job.raw for job in jobs])
     elif console.quiet:
         for job in jobs:
             console.print(str(job.id))
     elif jobs:
-        print_jobs(console, jobs, columns, headers=not options.no_headers)
+        JOBS.print(console, jobs, options)
         if limit == len(jobs) and options.limit is None and console.err_is_terminal:
             console.say(f"these are the newest {limit}; --all shows all")
     else:

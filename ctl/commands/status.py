@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from ctl.columns import USUAL, print_jobs
+from ctl.columns import WIDE
 from ctl.console import escape
+from ctl.job_columns import JOBS
 from ctl.queues import EVERY_QUEUE
-from ctl.table import print_table
+from ctl.table import print_flow, print_table
 from ctl.targets import add_job, job_ids
 from supervisor.core.units import format_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
     from ctl.client import Client
     from ctl.console import Console
 
 RECENT_JOBS = 10
-EXAMPLES = ("workerctl", "workerctl status 42 @last", "workerctl status --json")
+DESCRIPTION = """\
+The daemon at a glance: how it is, its workers, and the newest jobs; or with JOB a table of these. Queues are shown that
+are paused or capped. -o wide shows more of all, also the other queues. The other options are of the table of jobs."""
+EXAMPLES = ("workerctl", "workerctl status 42 @last", "workerctl status -o wide", "workerctl status --json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
     add_job(parser, many="*")
+    JOBS.add_options(parser)
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints the status."""
+    JOBS.check(options)
     if options.jobs:
-        return _jobs(client, console, options.jobs)
+        return _jobs(client, console, options)
     status = client.status()
     if console.json:
         console.print_json(status)
@@ -38,53 +45,58 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
             if worker.get("job") is not None:
                 console.print(str(worker["job"]))
     else:
-        _print_daemon(console, status)
-        recent = client.list(limit=RECENT_JOBS)
+        _print_daemon(console, status, options)
+        recent = JOBS.sorted(client.list(limit=RECENT_JOBS), options)
         if recent:
             console.print("")
-            print_jobs(console, recent)
+            JOBS.print(console, recent, options)
     return 0
 
 
-def _jobs(client: Client, console: Console, words: list[str]) -> int:
-    jobs = [client.show(job) for job in job_ids(client, words)]
+def _jobs(client: Client, console: Console, options: argparse.Namespace) -> int:
+    jobs = JOBS.sorted([client.show(job) for job in job_ids(client, options.jobs)], options)
     if console.json:
         console.print_json([job.raw for job in jobs])
     elif console.quiet:
         for job in jobs:
             console.print(str(job.id))
     else:
-        print_jobs(console, jobs, USUAL)
+        JOBS.print(console, jobs, options)
     return 0
 
 
-def _print_daemon(console: Console, status: dict[str, Any]) -> None:
+def _print_daemon(console: Console, status: dict[str, Any], options: argparse.Namespace) -> None:
+    is_wide = options.columns == WIDE
     isolation = status.get("isolation") or {}
     state = escape(status["state"])
-    console.print(
-        f"worker-supervisor {escape(status['version'])}  {console.paint(state)}  pid {escape(status['pid'])}  "
-        f"up {format_duration(status['uptime_s'])}  isolation {escape(isolation.get('level', '-'))}"
+    print_flow(
+        console,
+        [
+            (f"worker-supervisor {escape(status['version'])}", None),
+            (state, state),
+            (f"pid {escape(status['pid'])}", None),
+            (f"up {format_duration(status['uptime_s'])}", None),
+            (f"isolation {escape(isolation.get('level', '-'))}", None),
+        ],
     )
     upgrade = status.get("upgrade")
     if upgrade is not None:
         console.print(_upgrade_line(upgrade, status["version"]))
-    counts = [f"{number} {console.paint(state) if number else state}" for state, number in status["jobs"].items()]
-    console.print("jobs  " + "  ".join(counts))
+    counts = [(f"{number} {state}", state if number else None) for state, number in status["jobs"].items()]
+    print_flow(console, [("jobs", None), *counts])
     if EVERY_QUEUE in status.get("paused", ()):
         console.print(f"all queues are {console.paint('paused')}: `workerctl resume` ends that")
-    _print_queues(console, status.get("queues") or [])
+    _print_queues(console, status.get("queues") or [], options)
     if status.get("synchronous", "full") != "full":
         console.print(f"synchronous {escape(status['synchronous'])}: a power loss may undo what was acknowledged last")
-    workers = [
-        [worker["name"], _state(worker), worker.get("pid"), worker.get("job"), worker.get("done"), worker.get("spare")]
-        for worker in status["workers"]
-    ]
     for kind, state in (isolation.get("prestart") or {}).items():
         if state.startswith("off: ") and not state.endswith(" is 0"):
             console.print(f"{escape(kind)} is not pre-started: {escape(state.removeprefix('off: '))}")
-    if workers:
+    if status["workers"]:
+        columns = WORKER_COLUMNS | WIDE_WORKER_COLUMNS if is_wide else WORKER_COLUMNS
+        rows = [[cell(worker) for cell in columns.values()] for worker in status["workers"]]
         console.print("")
-        print_table(console, ["WORKER", "STATE", "PID", "JOB", "DONE", "SPARE"], workers)
+        print_table(console, [*columns], rows, headers=not options.no_headers, whole=is_wide)
 
 
 def _upgrade_line(upgrade: dict[str, Any], version: str) -> str:
@@ -104,9 +116,26 @@ def _state(worker: dict[str, Any]) -> str:
     return f"{worker['state']} ({renewal} due{version})"
 
 
-def _print_queues(console: Console, queues: list[dict[str, Any]]) -> None:
-    """Those about which something is special."""
-    special = [queue for queue in queues if queue["paused"] or queue["max_queued"] is not None or queue["max_running"]]
+WORKER_COLUMNS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "WORKER": lambda worker: worker["name"],
+    "STATE": _state,
+    "PID": lambda worker: worker.get("pid"),
+    "JOB": lambda worker: worker.get("job"),
+    "DONE": lambda worker: worker.get("done"),
+    "SPARE": lambda worker: worker.get("spare"),
+}
+WIDE_WORKER_COLUMNS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "POOL": lambda worker: worker.get("pool"),
+    "VERSION": lambda worker: worker.get("version"),
+    "RESTARTS": lambda worker: worker.get("restarts"),
+    "LAST EXIT": lambda worker: worker.get("last_exit"),
+    "NOTE": lambda worker: worker.get("note"),
+}
+
+
+def _print_queues(console: Console, queues: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Those about which something is special; all with `-o wide`."""
+    special = queues if options.columns == WIDE else [queue for queue in queues if _is_special(queue)]
     if not special:
         return
     rows = [
@@ -119,7 +148,11 @@ def _print_queues(console: Console, queues: list[dict[str, Any]]) -> None:
         for queue in special
     ]
     console.print("")
-    print_table(console, ["QUEUE", "STATE", "WAITING", "RUNNING"], rows)
+    print_table(console, ["QUEUE", "STATE", "WAITING", "RUNNING"], rows, headers=not options.no_headers)
+
+
+def _is_special(queue: dict[str, Any]) -> bool:
+    return bool(queue["paused"] or queue["max_queued"] is not None or queue["max_running"])
 
 
 def _with_cap(number: int, cap: int | None) -> str:

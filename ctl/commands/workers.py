@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ctl.columns import Column, Columns
 from ctl.moments import between
-from ctl.table import print_table
-from supervisor.core.units import format_duration
+from supervisor.core.units import format_duration, format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,49 +14,40 @@ if TYPE_CHECKING:
     from ctl.client import Client
     from ctl.console import Console
 
-HEADER = ("NAME", "POOL", "STATE", "JOB", "DONE", "FAILED", "BUSY", "RESTARTS", "LAST BEAT", "NOTE")
 GONE = "gone"
 DESCRIPTION = """\
 Prints each worker: its job and for how long it runs, the attempts that ended well (DONE) and otherwise (FAILED), how
 long its jobs ran (BUSY), how often it was replaced and why, and how long ago its loop turned last. The numbers outlive
-the worker, the broker and the daemon. --json also has the slots that are gone; -q prints the names alone."""
-EXAMPLES = ("workerctl workers", "workerctl workers --all", "workerctl workers --json")
+the worker, the broker and the daemon. -o wide has the CPU time
+and the memory of its job, too. --json also has the slots that are gone; -q prints the names alone."""
+EXAMPLES = (
+    "workerctl workers",
+    "workerctl workers --all",
+    "workerctl workers -o wide --sort busy",
+    "workerctl workers --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
     parser.add_argument("--all", action="store_true", help="also the slots that are gone")
-    parser.add_argument("--no-headers", action="store_true", help="without the line of headers")
+    WORKERS.add_options(parser)
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints them."""
+    WORKERS.check(options)
     workers = client.workers()
     if console.json:
         console.print_json(workers)
         return 0
-    shown = [worker for worker in workers if options.all or worker["state"] != GONE]
+    shown = WORKERS.sorted([worker for worker in workers if options.all or worker["state"] != GONE], options)
     if console.quiet:
         for worker in shown:
             console.print(worker["name"])
     else:
-        print_table(console, HEADER, [_row(worker) for worker in shown], headers=not options.no_headers)
+        WORKERS.print(console, shown, options)
     return 0
-
-
-def _row(worker: dict[str, Any]) -> list[object]:
-    return [
-        worker["name"],
-        worker["pool"],
-        worker["state"],
-        _job(worker),
-        worker["done"],
-        worker["failed"],
-        format_duration(worker["busy_s"]),
-        restarts(worker),
-        _beat(worker["last_beat_s"]),
-        worker["note"],
-    ]
 
 
 def _job(worker: dict[str, Any]) -> str | None:
@@ -75,3 +66,46 @@ def restarts(worker: dict[str, Any]) -> str:
 
 def _beat(seconds: float | None) -> str | None:
     return None if seconds is None else f"{format_duration(seconds)} ago"
+
+
+def _duration(seconds: float | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)
+
+
+def _memory(worker: dict[str, Any]) -> object:
+    return None if worker.get("memory_bytes") is None else format_size(worker["memory_bytes"])
+
+
+WORKERS = Columns(
+    {
+        "name": Column(lambda worker: worker["name"]),
+        "pool": Column(lambda worker: worker["pool"]),
+        "state": Column(lambda worker: worker["state"]),
+        "pid": Column(lambda worker: worker["pid"]),
+        "job": Column(_job, lambda worker: worker["job"]),
+        "cpu": Column(lambda worker: _duration(worker.get("cpu_s")), lambda worker: worker.get("cpu_s")),
+        "memory": Column(_memory, lambda worker: worker.get("memory_bytes")),
+        "done": Column(lambda worker: worker["done"]),
+        "failed": Column(lambda worker: worker["failed"]),
+        "busy": Column(lambda worker: format_duration(worker["busy_s"]), lambda worker: worker["busy_s"]),
+        "restarts": Column(restarts, lambda worker: worker["restarts"]),
+        "last beat": Column(lambda worker: _beat(worker["last_beat_s"]), lambda worker: worker["last_beat_s"]),
+        "note": Column(lambda worker: worker["note"]),
+    },
+    usual=("name", "pool", "state", "job", "done", "failed", "busy", "restarts", "last beat", "note"),
+    wide=(
+        "name",
+        "pool",
+        "state",
+        "pid",
+        "job",
+        "cpu",
+        "memory",
+        "done",
+        "failed",
+        "busy",
+        "restarts",
+        "last beat",
+        "note",
+    ),
+)

@@ -27,7 +27,7 @@ class Meter:
 
     def __init__(self) -> None:
         # In the text format each would be one more series.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.described: list[tuple[str, str, tuple[str, ...], str]] = []
         self._queues: set[str] = set()

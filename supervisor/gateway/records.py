@@ -239,6 +239,13 @@ class TokenRole(msgspec.Struct):
     role: Literal["read", "write"]
 
 
+class PoolWorkers(msgspec.Struct):
+    """How many workers of a pool are in which state."""
+
+    pool: str
+    workers: dict[str, int]
+
+
 class HealthReport(msgspec.Struct):
     """Whether the daemon is well: `unreachable` while no broker answers."""
 
@@ -247,7 +254,7 @@ class HealthReport(msgspec.Struct):
     state: str | None = None
     uptime_s: float | None = None
     version: str | None = None
-    pools: dict[str, dict[str, int]] = {}
+    pools: list[PoolWorkers] = []
     oldest_queued_s: float | None = None
 
 

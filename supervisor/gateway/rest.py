@@ -232,14 +232,14 @@ class Rest:
     async def ready(self, request: Request) -> Response:
         """200 while jobs are taken and started; 503 while they are not."""
         report = await self._report()
-        working = any(pool.get(state) for pool in report["pools"].values() for state in ("idle", "busy"))
+        working = any(pool["workers"].get(state) for pool in report["pools"] for state in ("idle", "busy"))
         return as_json(report, 200 if report["state"] == "running" and working else 503)
 
     async def _report(self) -> dict[str, Any]:
         try:
             health: dict[str, Any] = await self._link.ask("health")
         except RequestError as error:
-            return {"status": "unreachable", "reasons": [error.message], "state": None, "pools": {}}
+            return {"status": "unreachable", "reasons": [error.message], "state": None, "pools": []}
         return health
 
 

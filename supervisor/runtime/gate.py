@@ -20,7 +20,9 @@ LATE_LIMITS: Final = frozenset({"CPU", "NPROC", "NOFILE", "FSIZE"})
 """Limits that an interpreter does not look at while it boots: they are set when the job is known."""
 
 _SOURCES: Final = os.path.join(os.path.dirname(__file__), "gates")
-_INSTALLED: Final = {"node": ("node_gate.cjs", "node.cjs"), "python": ("python_gate.py", "sitecustomize.py")}
+_INSTALLED: Final = {"node.cjs": "node_gate.cjs", "sitecustomize.py": "python_gate.py", "warm.js": "warm.js"}
+_EMPTY_PACKAGE: Final = {"package.json": b"{}\n"}
+"""Where Node's search for one ends: it remembers each folder in which it found none."""
 _LONGEST_NAME: Final = 1024
 _LONGEST_MESSAGE_BYTES: Final = 64 << 10
 _CONSUMED_AT_BOOT: Final = {"node": frozenset({"NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"})}
@@ -35,9 +37,7 @@ def install(folder: str) -> None:
     """Puts the gates into `folder`, where jobs can read and not change them."""
     os.makedirs(folder, 0o755, exist_ok=True)
     os.chmod(folder, 0o755)  # noqa: S103 - the jobs' uid must read it, whatever our umask
-    for source, name in _INSTALLED.values():
-        with open(os.path.join(_SOURCES, source), "rb") as file:
-            content = file.read()
+    for name, content in _contents().items():
         draft = os.path.join(folder, f".{name}")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft)
@@ -52,7 +52,7 @@ def uninstall(folder: str) -> None:
     """Removes what `install` made."""
     with contextlib.suppress(OSError):
         os.chmod(folder, 0o755)  # noqa: S103 - a folder without write permission cannot be emptied by an ordinary user
-        for _source, name in _INSTALLED.values():
+        for name in _contents():
             os.unlink(os.path.join(folder, name))
         os.rmdir(folder)
 
@@ -60,17 +60,24 @@ def uninstall(folder: str) -> None:
 def fingerprint() -> str:
     """Names this release's gates, for what was found out about them."""
     digest = hashlib.sha256()
-    for source, _name in _INSTALLED.values():
-        with open(os.path.join(_SOURCES, source), "rb") as file:
-            digest.update(file.read())
+    for content in _contents().values():
+        digest.update(content)
     return digest.hexdigest()[:16]
+
+
+def _contents() -> dict[str, bytes]:
+    found = dict(_EMPTY_PACKAGE)
+    for name, source in _INSTALLED.items():
+        with open(os.path.join(_SOURCES, source), "rb") as file:
+            found[name] = file.read()
+    return found
 
 
 def start(kind: str, plan: Plan, interpreter: Interpreter, folder: str) -> Plan:
     """How a spare is started: `plan` is that of a job without a script. `folder` is where it sees the gates."""
     env = dict(plan.env)
     if kind == "node":
-        gate = f"{folder}/{_INSTALLED['node'][1]}"
+        gate = f"{folder}/node.cjs"
         words: tuple[str, ...] = ("--require", gate, gate)
     else:
         env["PYTHONPATH"] = f"{folder}:{env['PYTHONPATH']}" if env.get("PYTHONPATH") else folder

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         NotBegun,
         Prepared,
         Started,
+        Use,
         Waiting,
     )
     from supervisor.sandbox.fault import SandboxError
@@ -40,7 +41,7 @@ _HOME = {
     "Bind": "launch", "Ended": "event", "Event": "event", "Gated": "event", "Holder": "holder", "KeeperLost": "event",
     "LEVELS": "levels", "Launch": "launch", "LaunchFailed": "event", "NotBegun": "event", "OrphanSweep": "orphan",
     "Prepared": "event", "SandboxError": "fault", "Slot": "slot", "SlotClass": "launch", "Started": "event",
-    "Verdict": "verdict", "Waiting": "event", "become_subreaper": "syscalls", "kill_orphans": "orphan",
+    "Use": "event", "Verdict": "verdict", "Waiting": "event", "become_subreaper": "syscalls", "kill_orphans": "orphan",
     "delegated_cgroup": "delegation", "moves_binds": "levels", "known_children": "holder", "probe": "verdict", "prove": "verdict", "probe_levels": "verdict",
 }  # fmt: skip
 
@@ -61,6 +62,7 @@ __all__ = [
     "Slot",
     "SlotClass",
     "Started",
+    "Use",
     "Verdict",
     "Waiting",
     "become_subreaper",

@@ -9,7 +9,7 @@ Never: guesses a cause; `killed_for` and `on_request` are the keeper's own inten
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,13 @@ class KeeperLost:
 
     reason: str
     gone: bool
+
+
+class Use(NamedTuple):
+    """What a job has used so far and has now, as its keeper measured it last. No event: nothing follows from it."""
+
+    cpu_s: float
+    memory_bytes: int
 
 
 Event = Prepared | Gated | Waiting | Started | Ended | LaunchFailed | KeeperLost | NotBegun

@@ -6,6 +6,7 @@ Never: stands for anything that a job did.
 
 from __future__ import annotations
 
+import errno as errno_
 import os
 
 
@@ -23,6 +24,11 @@ class SandboxError(Exception):
         self.step = step
         self.errno = errno
         self.message = message
+
+    @property
+    def lost(self) -> bool:
+        """Whether a process of the sandbox died or was silent: that says nothing of what the machine can do."""
+        return self.step in ("keeper", "holder") and self.errno in (0, errno_.ETIMEDOUT)
 
     def __str__(self) -> str:
         return f"{self.step}: {self.message}"

@@ -207,6 +207,7 @@ class Keeper:
             excess = watch.sample()
             if excess is not None:
                 self._kill_for(excess)
+            self._talk.tell_use(watch.used_cpu_s, watch.memory_bytes)
         return ready
 
     def _follow(self, watch: Watch, request: Message) -> None:

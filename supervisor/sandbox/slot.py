@@ -26,6 +26,7 @@ from supervisor.sandbox.event import (
     NotBegun,
     Prepared,
     Started,
+    Use,
     Waiting,
 )
 from supervisor.sandbox.launch import Launch
@@ -50,6 +51,7 @@ class Slot:
         self._program_pidfd: int | None = None
         self._work_fd: int | None = None
         self._said: list[Event] = []
+        self.use: Use | None = None  # of a job that runs for a second and longer
         self._fault: tuple[str, bool] | None = None
         self._silent_since_s: float | None = None
         self._started = False
@@ -121,6 +123,7 @@ class Slot:
 
     def rest(self) -> None:
         """Nothing is measured and limited until the next hold_to(): an idle program costs nothing."""
+        self.use = None
         if not self._over and not self._closed:
             self._say(("rest",))
 
@@ -188,6 +191,9 @@ class Slot:
     def _began(self, fds: list[int], pid: int) -> None:
         self._said.append(Started(pid))
 
+    def _used(self, fds: list[int], cpu_s: float, memory_bytes: int) -> None:
+        self.use = Use(cpu_s, memory_bytes)
+
     def _failed(self, fds: list[int], *failure: Any) -> None:
         self._finish(LaunchFailed(*failure))
 
@@ -235,6 +241,7 @@ _REPORTS: dict[str, Callable[..., None]] = {
     "gated": Slot._gated,
     "waiting": Slot._waiting,
     "started": Slot._began,
+    "used": Slot._used,
     "not_begun": Slot._not_begun,
     "failed": Slot._failed,
     "ended": Slot._ended,

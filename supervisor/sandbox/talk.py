@@ -1,14 +1,17 @@
 """What a keeper waits for and speaks with: its slot's socket, the deaths of its children, the process it depends on.
 
-Invariant: the end of the conversation, or of the process above, is Gone, wherever it is noticed.
+Invariant: the end of the conversation, or of the process above, is Gone, wherever it is noticed. What a job uses now
+is told now and then, and only to who has read what was said before: news of it never fills the socket.
 Never: blocks but in `wait` and `pause`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
+import time
 
 from supervisor.sandbox import message
 
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     import _socket
 
     from supervisor.sandbox.message import Message
+
+
+_USE_EVERY_S = 1.0
+_SIOCOUTQ = 0x5411  # asm-generic/ioctls.h: bytes sent and not read yet
 
 
 class Gone(Exception):
@@ -31,6 +38,7 @@ class Talk:
         self._control = control
         self._children = children
         self._above = above[0]
+        self._use_due_s: float | None = None
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._poll.register(children, select.POLLIN)
@@ -77,6 +85,19 @@ class Talk:
         """Nobody there is seen as Gone where it matters."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             message.send(self._control, report, fds)
+
+    def tell_use(self, cpu_s: float, memory_bytes: int) -> None:
+        """What the job has used and has now, at most once a second."""
+        now_s = time.monotonic()
+        if self._use_due_s is not None and now_s < self._use_due_s:
+            return
+        is_young = self._use_due_s is None
+        self._use_due_s = now_s + _USE_EVERY_S
+        if is_young:  # most jobs have ended before anybody could have read it
+            return
+        unread = fcntl.ioctl(self._control.fileno(), _SIOCOUTQ, bytes(4))
+        if not any(unread):
+            self.say(("used", cpu_s, memory_bytes))
 
     def _forget_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):

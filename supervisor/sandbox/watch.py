@@ -42,6 +42,7 @@ class Watch:
         self._before_s = self._group_before_s = 0.0  # used by the program before it was given its job
         self.used_cpu_s = 0.0
         self.max_rss_bytes = 0
+        self.memory_bytes = 0
         self.peak_memory_bytes = 0
         self.peak_threads = 0
         self.due_s = time.monotonic() + _INTERVAL_S
@@ -58,6 +59,7 @@ class Watch:
         pids = self._tree.pids()
         threads = self._measure_cpu(pids)
         memory_bytes = self._memory(pids)
+        self.memory_bytes = memory_bytes
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory_bytes)
         self.peak_threads = max(self.peak_threads, threads)
         cost_s = time.process_time() - before_s

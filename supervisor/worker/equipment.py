@@ -17,13 +17,14 @@ from supervisor.core.shortage import Shortage, short_of
 from supervisor.runtime import gate
 from supervisor.runtime.handler import account_of
 from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
-from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, moves_binds, prove
+from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, Verdict, moves_binds, prove
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import Caps
 from supervisor.worker.proof import ProofMemory
 from supervisor.worker.workspace import WORK
 
 INTERPRETED: Final = ("node", "python")
+TRIES: Final = 3
 DISK_S: Final = 300.0
 """So much longer a worker may be silent while it copies and syncs what a job takes and leaves."""
 ZONEINFO: Final = "/zoneinfo/"
@@ -162,7 +163,7 @@ class Equipment:
         notes: dict[str, str] = {}
         for level in self._allowed() if wanted == "auto" else (wanted,):
             try:
-                self.holder(level)
+                self._try_holder(level)
             except SandboxError as error:
                 self._say_if_short(error.errno)
                 logger.warning("isolation {} cannot be had here: {}", level, error)
@@ -178,7 +179,7 @@ class Equipment:
         for kind, found in list(self._interpreters.items()):
             if self.proofs.knows(self.level, found):
                 continue
-            verdict = prove(self.holder(self.level), [(found.path, "--version")])
+            verdict = self._prove(found)
             if verdict.ok:
                 self.proofs.learn(self.level, found)
                 continue
@@ -189,6 +190,29 @@ class Equipment:
                 f"name another in the setting pools.{self._context.pool.name}.{kind}"
             )
             del self._interpreters[kind]
+
+    def _try_holder(self, level: str) -> Holder:
+        """A holder or keeper that is killed while it is tried says nothing of its level, unless it is every time."""
+        for left in reversed(range(TRIES)):
+            try:
+                return self.holder(level)
+            except SandboxError as error:
+                if not (error.lost and left):
+                    raise
+                logger.warning("isolation {} is tried again: {}", level, error)
+        raise AssertionError
+
+    def _prove(self, found: Interpreter) -> Verdict:
+        verdict = Verdict(False)
+        for _ in range(TRIES):
+            holder = self._try_holder(self.level)
+            if not holder.alive():
+                self.drop_holder(holder)
+                holder = self._try_holder(self.level)
+            verdict = prove(holder, [(found.path, "--version")])
+            if verdict.ok:
+                break
+        return verdict
 
     def _say_if_short(self, number: int) -> None:
         """A level or interpreter that fails for a shortage is not refused: weaker isolation would be the price."""

@@ -24,7 +24,7 @@ from supervisor.core.shortage import Shortage, short_of
 from supervisor.runtime import gate
 from supervisor.runtime.interpreter import Missing
 from supervisor.runtime.plan import Plan, plan_script
-from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Started
+from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Started, Use
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import collect
@@ -122,6 +122,11 @@ class Execution:
         self.channel, self._output, self._work_fd = spare.channel, spare.output, spare.work_fd
         self._fallbacks = spare.fallbacks
         self._guard(lambda: self._open(spare, plan, now))
+
+    @property
+    def use(self) -> Use | None:
+        """What it uses, if it runs long enough for that to be known."""
+        return self.slot.use
 
     def on_channel(self) -> None:
         """The job said something."""

@@ -19,7 +19,7 @@ from supervisor.core.classify import classify
 from supervisor.core.job import Progress
 from supervisor.core.outcome import Ending, Intent, Outcome
 from supervisor.core.shortage import Shortage, short_of
-from supervisor.sandbox import Ended, KeeperLost
+from supervisor.sandbox import Ended, KeeperLost, Use
 from supervisor.wire.lease import Lease
 from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
@@ -69,6 +69,12 @@ class Handling:
     def on_slot(self, now: float) -> None:
         """Something came from the keeper."""
         self._runner.on_slot(now)
+
+    @property
+    def use(self) -> Use | None:
+        """What it uses, if it runs long enough for that to be known: of the CPU time its runner's earlier jobs are not its."""
+        use = self._runner.use
+        return None if use is None else use._replace(cpu_s=max(0.0, use.cpu_s - self._cpu_before_s))
 
     def on_said(self, said: Said, now: float) -> None:
         """The runner said something about this job."""

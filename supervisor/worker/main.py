@@ -193,7 +193,7 @@ class Worker:
             self._watch_holders()
             slot = holder.prepare(self._equipment.slot_class(lease))
         except SandboxError as error:
-            died = any(not holder.alive() for holder in self._watched)
+            died = error.lost or any(not holder.alive() for holder in self._watched)
             want = None if died else short_of(error.errno)
             if want is not None:
                 self._settle(lease, level, Finished(None, starved=want))
@@ -295,7 +295,10 @@ class Worker:
             self._end_silent_keeper(execution, now)
         if execution.finished is not None:
             self._finish(execution, execution.finished)
-        elif self._broker.hears and (progress := execution.new_progress(now)) is not None:
+            return
+        if (use := execution.use) is not None:
+            self._context.scoreboard.use(use.cpu_s, use.memory_bytes)
+        if self._broker.hears and (progress := execution.new_progress(now)) is not None:
             self._broker.report(execution.lease.lease, progress)
 
     def _tend_runner(self, now: float) -> None:
@@ -319,7 +322,7 @@ class Worker:
     # The end of an attempt
 
     def _mark_started(self, lease: int) -> None:
-        self._context.scoreboard.started = lease
+        self._context.scoreboard.start(lease)
 
     def _finish(self, execution: Execution | Handling, finished: Finished) -> None:
         self._execution = None

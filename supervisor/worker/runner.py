@@ -22,7 +22,7 @@ import msgspec
 from loguru import logger
 
 from supervisor.child import WorkerContext
-from supervisor.sandbox import Ended, KeeperLost, LaunchFailed, Prepared, Slot, SlotClass
+from supervisor.sandbox import Ended, KeeperLost, LaunchFailed, Prepared, Slot, SlotClass, Use
 from supervisor.worker.equipment import Equipment
 from supervisor.worker.idle_output import IdleOutput
 from supervisor.worker.launching import launch_runner
@@ -205,6 +205,11 @@ class Runner:
                     self._break(f"its runner could not be started: {event.step}: {event.message}")
                 case Ended() | KeeperLost():
                     self._on_end(event, now)
+
+    @property
+    def use(self) -> Use | None:
+        """What its tree uses while it is measured."""
+        return self._slot.use if self._slot is not None else None
 
     def on_talk(self, now: float) -> None:
         """The runner said something."""

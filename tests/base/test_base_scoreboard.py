@@ -39,10 +39,23 @@ def test_neighbours_are_untouched_and_a_reset_empties_one_slot_only() -> None:
     assert board.slot(1).beat_ns == 0
 
 
+def test_what_a_job_uses_is_of_the_lease_that_was_started_last() -> None:
+    slot = Scoreboard(1).slot(0)
+    assert slot.used == (0.0, 0)
+    slot.start(7)
+    slot.use(1.25, 3 << 40)
+    assert (slot.started, slot.used) == (7, (1.25, 3 << 40))
+    slot.start(8)
+    assert (slot.started, slot.used) == (8, (0.0, 0))
+    slot.use(1.0, 1)
+    slot.reset()
+    assert (slot.started, slot.used) == (0, (0.0, 0))
+
+
 def test_last_words_are_cut_between_letters_and_survive_lone_surrogates() -> None:
     slot = Scoreboard(1).slot(0)
     slot.say("a" + "ä" * 600)
-    assert slot.last_words == "a" + "ä" * 499
+    assert slot.last_words == "a" + "ä" * ((MAX_WORDS_BYTES - 1) // 2)
     slot.say("\ud800!")
     assert slot.last_words == "?!"
     slot.say("")

@@ -12,7 +12,7 @@ import pytest
 from fake_broker import ROOT, STREAMED, job_json, wait_until
 from story import output
 
-from ctl.table import _columns
+from ctl.table import columns_of
 
 
 @pytest.mark.parametrize("words", [["list"], ["logs", "42"], ["--help"], ["completion", "bash"]])
@@ -95,7 +95,7 @@ def test_colours_only_where_they_are_wanted(broker):
 def test_a_table_fits_the_terminal_and_is_whole_elsewhere(broker, ctl, monkeypatch):
     broker.answers("list", {"jobs": [job_json(43, name="日本語" * 20, message="long " * 50)], "next": None})
     lines = _on_terminal(["list"], {"COLUMNS": "80", "NO_COLOR": "1"}).splitlines()
-    assert all(_columns(line) <= 80 for line in lines) and "…" in lines[1]
+    assert all(columns_of(line) <= 80 for line in lines) and "…" in lines[1]
     monkeypatch.setenv("COLUMNS", "80")
     assert "日本語" * 20 in ctl("list").text and "…" not in ctl("list").text
 

@@ -15,7 +15,18 @@ from tests.docs.pages import first_cells, page, section
 from tests.harness import running_daemon
 
 MEASURED = frozenset(
-    {"at", "submitted_at", "due_at", "started_at", "finished_at", "wall_s", "cpu_s", "peak_memory_bytes", "uptime_s"}
+    {
+        "at",
+        "submitted_at",
+        "due_at",
+        "started_at",
+        "finished_at",
+        "wall_s",
+        "cpu_s",
+        "peak_memory_bytes",
+        "uptime_s",
+        "waited_s",
+    }
     | {"pid", "worker", "workers", "version", "server", "socket", "state_dir", "isolation", "enforced"}
     | {"owner_uid", "by_uid", "supervisor", "pools", "times", "last_minute"}
 )

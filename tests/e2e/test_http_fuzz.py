@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.harness import Daemon, running_daemon
@@ -38,6 +40,9 @@ def test_no_request_finds_a_defect(daemon: Daemon, tmp_path: pathlib.Path) -> No
         daemon.ctl(
             "submit", "-", "--runtime", "shell", "--name", name, stdin=b"echo x; echo y >$JOB_OUTPUT_DIR/f", check=True
         )
+    asked = {"Authorization": f"Bearer {token['token']}"}
+    document = httpx.get(f"{token['url']}openapi.json", headers=asked, trust_env=False).json()
+    operations = sum(len(path) for path in document["paths"].values())
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{token['url']}openapi.json"),
@@ -53,5 +58,5 @@ def test_no_request_finds_a_defect(daemon: Daemon, tmp_path: pathlib.Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "18 passed" in done.stdout
+    assert re.search(rf"Tested: +{operations - 1}\b", done.stdout), done.stdout[-3000:]
     assert "a defect" not in daemon.words()

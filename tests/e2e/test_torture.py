@@ -17,7 +17,7 @@ import pytest
 
 from ctl import Client, WrongState
 from supervisor.core.names import ISOLATION
-from tests.harness import Daemon, alive, running_daemon, wait_until
+from tests.harness import Daemon, alive, running_daemon, wait_until, waits_for_a_job
 
 LIMITS = (
     "--memory",
@@ -144,7 +144,10 @@ def jobs_alive(daemon: Daemon) -> dict[int, str]:
     return {
         pid: name
         for pid, name in daemon.survivors().items()
-        if alive(pid) and not name.startswith(("worker-supervisor", "/work", "python")) and " -m supervisor" not in name
+        if alive(pid)
+        and not name.startswith(("worker-supervisor", "/work", "python"))
+        and " -m supervisor" not in name
+        and not waits_for_a_job(name)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import select
@@ -9,9 +10,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from sandbox_bench import ROOT, SLOT_UID, Bench, Job, jobs_of, processes_with, wait_until
 
-from supervisor.sandbox import Ended, KeeperLost, Started, kill_orphans
+from supervisor.sandbox import Ended, KeeperLost, SandboxError, Started, kill_orphans
 
 FAMILY = "setsid sleep 601 & sleep 602 & (sleep 603 & exec sleep 604) & echo up; exec sleep 605"
 
@@ -147,3 +149,20 @@ def test_started_comes_before_the_end_even_of_a_killed_child(bench: Bench) -> No
         result = job.finish()
     assert result.code == -9
     assert isinstance(result.events[1], Started)
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "lost"),
+    [
+        ("keeper", 0, True),
+        ("holder", 0, True),
+        ("keeper", errno.ETIMEDOUT, True),
+        ("clone", errno.EPERM, False),
+        ("keeper", errno.EPERM, False),
+        ("mount", 0, False),
+    ],
+)
+def test_a_process_that_was_killed_while_it_was_tried_is_no_refusal_of_the_machine(
+    step: str, number: int, lost: bool
+) -> None:
+    assert SandboxError(step, number, "it ended").lost is lost

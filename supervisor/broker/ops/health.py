@@ -48,13 +48,13 @@ async def health(service: Service, _: Caller, __: Health) -> dict[str, Any]:
     }
 
 
-def _pools(service: Service) -> dict[str, dict[str, int]]:
+def _pools(service: Service) -> list[dict[str, Any]]:
     """How many workers of each pool are in which state."""
     seats = service.leases.seats()
     pools: dict[str, Counter[str]] = {}
     for member in service.fleet.members:
         pools.setdefault(member.pool, Counter())[state_of(member, seats.get(member.worker))] += 1
-    return {pool: dict(states) for pool, states in pools.items()}
+    return [{"pool": pool, "workers": dict(states)} for pool, states in pools.items()]
 
 
 def _words(state: str) -> str:

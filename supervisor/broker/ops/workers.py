@@ -22,6 +22,7 @@ async def workers(service: Service, _: Caller, __: Workers) -> dict[str, Any]:
     briefs = briefs_of(service.reader, busy) if busy else {}
     here = [
         _worker(member, seats.get(member.worker), briefs, known.get(member.worker), last_beat_s(service, member))
+        | _use(service, member, seats.get(member.worker))
         for member in members
     ]
     names = {member.worker for member in members}
@@ -35,6 +36,18 @@ def last_beat_s(service: Service, member: Member) -> float | None:
         return None
     beat_ns = service.board.slot(1 + member.index).beat_ns
     return None if beat_ns == 0 else round(max(0, time.monotonic_ns() - beat_ns) / 1e9, 3)
+
+
+def _use(service: Service, member: Member, seat: Seat | None) -> dict[str, Any]:
+    """What the job uses, as its keeper measured it in the last second or two; null before that."""
+    nothing: dict[str, Any] = {"cpu_s": None, "memory_bytes": None}
+    if seat is None or seat.lease is None or member.index is None or service.board is None:
+        return nothing
+    slot = service.board.slot(1 + member.index)
+    cpu_s, memory_bytes = slot.used
+    if slot.started != seat.lease or not memory_bytes:
+        return nothing
+    return {"cpu_s": round(cpu_s, 3), "memory_bytes": memory_bytes}
 
 
 def _worker(
@@ -57,7 +70,7 @@ def _worker(
 
 
 def _gone(tally: Tally) -> dict[str, Any]:
-    nothing = dict.fromkeys(("pid", "job", "job_name", "job_started_at", "last_beat_s"))
+    nothing = dict.fromkeys(("pid", "job", "job_name", "job_started_at", "last_beat_s", "cpu_s", "memory_bytes"))
     return {"name": tally.name, "pool": tally.pool, "state": "gone", **nothing, **_numbers(tally), "note": ""}
 
 

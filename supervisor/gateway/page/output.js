@@ -137,17 +137,18 @@ export class Output {
 const newLine = (stream) => h("div", { class: `line ${stream}` });
 
 function fill(element, runs) {
-  if (!runs.length) return element.replaceChildren("\u200b");
-  return element.replaceChildren(...runs.map(span));
+  element.replaceChildren(...runs.map(span));
 }
 
 function span({ text, style }) {
   const classes = Object.keys(style).filter((name) => style[name] === true);
-  for (const ground of ["fg", "bg"]) if (typeof style[ground] === "number") classes.push(`${ground}${style[ground]}`);
-  if (!classes.length && style.fg === undefined && style.bg === undefined) return text;
-  const element = h("span", classes.length ? { class: classes.join(" ") } : {}, text);
+  const { fg, bg } = style;
+  if (fg !== undefined) classes.push(typeof fg === "number" ? `inked fg${fg}` : "inked");
+  if (bg !== undefined) classes.push(typeof bg === "number" ? `grounded bg${bg}` : "grounded");
+  if (!classes.length) return text;
+  const element = h("span", { class: classes.join(" ") }, text);
   // By property, as the policy of the page allows no style attribute; the values are numbers that we wrote.
-  if (typeof style.fg === "string") element.style.color = style.fg;
-  if (typeof style.bg === "string") element.style.backgroundColor = style.bg;
+  if (typeof fg === "string") element.style.setProperty("--fg", fg);
+  if (typeof bg === "string") element.style.setProperty("--bg", bg);
   return element;
 }

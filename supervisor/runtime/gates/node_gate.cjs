@@ -10,14 +10,18 @@
   const Module = module.constructor;
   const fs = require('fs');
   const itself = __filename;
+  const WARM = `${__dirname}/warm.js`; // an empty script, beside an empty package.json: its way through the loader
 
   // Each thread of a Worker runs this again, since it inherits the options; there it only removes its traces.
   const execArgv = process.execArgv;
   const at = execArgv.findIndex((word, index) => word === '--require' && execArgv[index + 1] === itself);
   if (at >= 0) execArgv.splice(at, 2);
   try { process._preload_modules.length = 0; } catch { /* later releases have none */ }
-  delete require.cache[itself];
-  for (const key of Object.keys(Module._pathCache)) if (key.startsWith(itself)) delete Module._pathCache[key];
+  const forget = (file) => {
+    delete require.cache[file];
+    for (const key of Object.keys(Module._pathCache)) if (key.startsWith(file)) delete Module._pathCache[key];
+  };
+  forget(itself);
 
   const readAll = () => {
     const content = Buffer.allocUnsafeSlow(LONGEST_BYTES + 16);
@@ -64,6 +68,8 @@
     try { place = placeOfWords(); } catch { /* a machine that hides it shows the gate's words */ }
     // What nearly every script needs at once, and what comes next here, is compiled while nobody waits for it.
     require('stream');
+    require(WARM);
+    forget(WARM);
     takeEnvironment(Object.entries(process.env));
     fs.writeSync(DESCRIPTOR, 'R');
     const [count, ...rest] = readAll().split('\0');
