@@ -279,7 +279,7 @@ class Worker:
         sides = (
             self._broker if self._runner is None or self._runner.known else None,
             self._runner,
-            self._execution or self._prestart,
+            self._execution or (None if self._broker.settling or self._leaving() else self._prestart),
         )
         times = (self._rest_until, *(side.next_time() for side in sides if side is not None))
         due = [at for at in times if at is not None]
