@@ -53,7 +53,8 @@ def _rate(submit: object) -> float:
 def _pipelined(client: Client, source: str) -> None:
     """Single submits over one connection, many under way at once."""
     requests = [
-        {"request_id": f"{secrets.token_hex(8)}-{number}", "name": "hello.js", "source": source} for number in range(JOBS)
+        {"request_id": f"{secrets.token_hex(8)}-{number}", "name": "hello.js", "source": source}
+        for number in range(JOBS)
     ]
     answers = client._session.call_many("submit", requests)
     assert all("job" in answer for answer in answers)

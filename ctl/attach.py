@@ -7,6 +7,7 @@ from ctl.console import STDERR, STDOUT
 from ctl.errors import WorkerctlError
 from ctl.follow import Output
 from ctl.interrupt import CancelOnInterrupt
+from ctl.progress import JobBar, WaitBar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def submit_and_stay(
         try:
             job = submit().id
             interrupt.watch(job)
-            final = copy_output(client, console, job) if output and not console.json else client.wait(job)
+            final = copy_output(client, console, job) if output and not console.json else _wait(client, console, job)
             if console.json:
                 final = client.show(job)
                 console.print_json(final.raw)
@@ -54,10 +55,19 @@ def submit_and_stay(
 
 def copy_output(client: Client, console: Console, job: int) -> Job:
     """Copies the job's output until it is final; returns it whole."""
-    for item in client.follow(job):
-        if isinstance(item, Output):
-            console.write(FD_OF[item.stream], item.data)
+    with JobBar(console, job) as bar:
+        for item in client.follow(job):
+            if isinstance(item, Output):
+                console.write(FD_OF[item.stream], item.data)
+                bar.redraw()
+            else:
+                bar.hear(item)
     return client.show(job)
+
+
+def _wait(client: Client, console: Console, job: int) -> Job:
+    with WaitBar(console, client, [job]):
+        return client.wait(job)
 
 
 def print_verdict(console: Console, job: Job) -> None:

@@ -40,6 +40,7 @@ class Client(Jobs, Operations):
     def __init__(
         self, socket: str | None = None, *, answer_s: float = ANSWER_S, patience_s: float = PATIENCE_S
     ) -> None:
+        self._made_with = (socket, answer_s, patience_s)
         self._session = Session(sockets(socket), answer_s, patience_s)
 
     def __enter__(self) -> Self:
@@ -53,6 +54,11 @@ class Client(Jobs, Operations):
     def close(self) -> None:
         """Closes the connection. Jobs go on."""
         self._session.close()
+
+    def another(self, *, patience_s: float | None = None) -> Client:
+        """A client of the same daemon with connections of its own, as each thread needs one."""
+        socket, answer_s, usual_s = self._made_with
+        return Client(socket, answer_s=answer_s, patience_s=usual_s if patience_s is None else patience_s)
 
     def submit(self, file: str | os.PathLike[str] | None = None, **options: Unpack[SubmitOptions]) -> Submitted:
         """Queues the script `file`: a file, a folder, or `-` for standard input; see `SubmitOptions`.

@@ -6,6 +6,7 @@ at exit. It never reads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 STDOUT, STDERR = 1, 2
+_ERASE_LINE = b"\r\x1b[K"
 _COLORS = {
     "running": "36",
     "busy": "36",
@@ -45,13 +47,47 @@ class Console:
         self.quiet = quiet
         self.out_is_terminal = _is_terminal(STDOUT)
         self.err_is_terminal = _is_terminal(STDERR)
+        self._is_colorless = not color
         self._color = (
             color and self.out_is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         )
         self._last_byte = b"\n"
+        self._line = b""
+        self._one_at_a_time: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether a line that changes may stand below the talk: on a terminal that is not asked to be plain."""
+        plain = self.json or self.quiet or os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
+        return self.err_is_terminal and not plain and not self._is_colorless
+
+    def share(self) -> None:
+        """From now on more than one thread may write."""
+        import threading
+
+        # Entered again by a signal handler that complains.
+        self._one_at_a_time = threading.RLock()
+
+    def draw(self, text: str) -> None:
+        """Makes `text` the line at the bottom, until something else is written. Nothing, if `text` is empty.
+
+        A job's line that has not ended yet is left alone: there is no line to draw on.
+        """
+        with self._one_at_a_time:
+            line = text.encode(errors="backslashreplace")
+            if line == self._line or self._last_byte != b"\n":
+                return
+            self._line = line
+            write_all(STDERR, _ERASE_LINE + line)
 
     def write(self, fd: int, data: bytes) -> None:
         """All of `data` to the descriptor, unchanged."""
+        with self._one_at_a_time:
+            if data and (fd == STDERR or self.out_is_terminal):
+                self.draw("")
+            self._write(fd, data)
+
+    def _write(self, fd: int, data: bytes) -> None:
         if data and (fd == STDERR or (self.out_is_terminal and self.err_is_terminal)):
             self._last_byte = data[-1:]
         write_all(fd, data)
@@ -77,6 +113,11 @@ class Console:
         start = "" if self._last_byte == b"\n" else "\n"
         self.write(STDERR, (start + "".join(lines)).encode(errors="backslashreplace"))
 
+    @property
+    def colors(self) -> bool:
+        """Whether stdout is to be coloured."""
+        return self._color
+
     def paint(self, state: str, text: str | None = None) -> str:
         """`text` (else the state itself) in the colour of `state`."""
         shown = state if text is None else text
@@ -86,15 +127,12 @@ class Console:
     @property
     def width(self) -> int | None:
         """Columns of the terminal; None where stdout is none, so that nothing is ever cut from data."""
-        if not self.out_is_terminal:
-            return None
-        columns = os.environ.get("COLUMNS", "")
-        if columns.isdecimal() and int(columns) > 0:
-            return int(columns)
-        try:
-            return os.get_terminal_size(STDOUT).columns or None
-        except OSError:
-            return None
+        return width_of(STDOUT) if self.out_is_terminal else None
+
+
+def color_of(state: str) -> str | None:
+    """The terminal's number of the colour of a state."""
+    return _COLORS.get(state)
 
 
 def escape(text: object) -> str:
@@ -107,6 +145,17 @@ def escape(text: object) -> str:
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape", errors="surrogatepass").decode()
+
+
+def width_of(fd: int) -> int | None:
+    """Columns of the terminal at `fd`; None if it does not know."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(fd).columns or None
+    except OSError:
+        return None
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -25,7 +25,7 @@ def _exit(job: Job) -> object:
 
 def _life(job: Job) -> int:
     """States in the order of a job's life."""
-    return STATES.index(job.state) if job.state in STATES else len(STATES)
+    return [*STATES].index(job.state) if job.state in STATES else len(STATES)
 
 
 JOBS = Columns(

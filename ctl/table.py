@@ -48,13 +48,13 @@ def print_table(
 def print_flow(console: Console, parts: Sequence[tuple[str, str | None]]) -> None:
     """Prints short texts beside one another, each with the state whose colour it has; in several lines if need be."""
     total, line, used = console.width, "", 0
-    for text, state in parts:
+    for number, (text, state) in enumerate(parts):
         width = columns_of(text)
         if total is not None and used and used + len(_GAP) + width > total:
             console.print(line)
             line, used = "", 0
         # A line that goes on stands below the first word of the one before.
-        gap = _GAP if used or text is not parts[0][0] else ""
+        gap = _GAP if number else ""
         line += gap + (text if state is None else console.paint(state, text))
         used += len(gap) + width
     console.print(line)

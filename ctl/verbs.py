@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "resume": "let jobs of a queue start again",
     "backup": "write a copy of the queue to a file",
     "workers": "what each worker does, and has done so far",
+    "top": "watch workers, queues and jobs live, and act on them",
     "stats": "how much there is, how fast it goes, and why it fails",
     "events": "what happens to jobs, workers and the daemon",
     "scale": "give a pool so many workers",

@@ -297,7 +297,13 @@ def _group(key: str) -> str:
 
 
 def _legal(key: str) -> str:
-    tables = {"log": LOG, "http": HTTP, "retention": RETENTION, "queues": QUEUE, "pools": LIMIT if key.count(".") == 3 else POOL}
+    tables = {
+        "log": LOG,
+        "http": HTTP,
+        "retention": RETENTION,
+        "queues": QUEUE,
+        "pools": LIMIT if key.count(".") == 3 else POOL,
+    }
     table = tables.get(key.partition(".")[0], DAEMON)
     kind = table[key.rpartition(".")[2]].kind
     return " or ".join(kind.name.split(" | ")) if kind.name.startswith(("duration", "size", "text")) else kind.legal

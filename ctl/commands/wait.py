@@ -5,6 +5,7 @@ from __future__ import annotations
 from ctl import exits
 from ctl.console import escape
 from ctl.job import Job
+from ctl.progress import WaitBar
 from ctl.targets import add_job, job_ids
 
 TYPE_CHECKING = False
@@ -30,9 +31,12 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Waits."""
     jobs: list[Job] = []
     try:
-        for job in client.wait_each(job_ids(client, options.jobs), options.timeout):
-            jobs.append(job)
-            print_final(console, job)
+        ids = job_ids(client, options.jobs)
+        with WaitBar(console, client, ids) as bar:
+            for job in client.wait_each(ids, options.timeout):
+                jobs.append(job)
+                print_final(console, job)
+                bar.over(job.id)
     except KeyboardInterrupt:
         console.complain("stopped waiting; the jobs go on")
         return exits.INTERRUPTED

@@ -119,7 +119,9 @@ CODES: Final[dict[str, Code]] = {
     "not_allowed": Code(6, 403, "the pool does not allow it"),
     "unsupported": Code(6, 422, "this machine or this release cannot do it"),
     "blocked": Code(6, 422, "the code check blocks this script"),
-    "preflight_failed": Code(6, 422, "the new code is not fit to take over from the running daemon: nothing was changed"),
+    "preflight_failed": Code(
+        6, 422, "the new code is not fit to take over from the running daemon: nothing was changed"
+    ),
     "queue_full": Code(8, 429, "the queue has reached its depth cap"),
     "busy": Code(7, 503, "too many connections, or the daemon is short of open files"),
     "lagged": Code(7, 503, "the follower read too slowly and was dropped; resume from its cursor"),

@@ -21,7 +21,7 @@ from supervisor.core.errors import RequestError, SupervisorError
 from supervisor.core.names import FINAL_STATES
 from supervisor.core.webhooks import is_allowed
 from supervisor.gateway import sender
-from supervisor.gateway.ledger import NAME, Done, Ledger
+from supervisor.gateway.ledger import NAME, Ledger, Open
 from supervisor.gateway.link import Link
 from supervisor.gateway.meter import Meter
 from supervisor.gateway.sender import Undelivered
@@ -69,12 +69,14 @@ class Hooks:
         self._meter = meter
         self._ledger = Ledger(f"{orders.state_dir}/{NAME}")
         self._begun = False
+        self._delivering: set[Open] = set()
         self._addresses: dict[str, Address] = {}
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Delivers until cancelled."""
         if not self._settings and not self._allowed:
+            self._ledger.forget()
             return
         writing = asyncio.create_task(self._write())
         try:
@@ -92,13 +94,29 @@ class Hooks:
 
     async def _read(self) -> None:
         present = int((await self._link.ask("status"))["cursor"])
-        if (not self._begun and not self._ledger.load()) or self._ledger.read > present:
+        left = None if self._begun else self._ledger.load()
+        if (not self._begun and left is None) or self._ledger.read > present:
+            # The first time; or another database than the one that it was written for.
             self._ledger.begin(present)
         self._begun = True
+        for one in list(self._ledger.open - self._delivering):
+            await self._resume(one)
         async for item in self._link.stream("events", lambda: {"after": self._ledger.read, "follow": True}):
             if item["state"] in FINAL_STATES and item["event"] == item["state"]:
                 await self._final(item)
             self._ledger.read = item["cursor"]
+
+    async def _resume(self, one: Open) -> None:
+        """What was open when the process before this one ended; its event may be gone with its job."""
+        cursor, url = one
+        key = next((hook.secret for hook in self._settings if hook.url == url), None) or self._key
+        items = self._link.stream("events", lambda: {"after": cursor - 1, "limit": 1})
+        event = next(iter([item async for item in items]), None)
+        known = {hook.url for hook in self._settings}
+        if event is None or event["cursor"] != cursor or not (url in known or is_allowed(url, self._allowed)):
+            self._ended(one, "dropped")
+            return
+        await self._open(url, key, cursor, message_of(event, await self._job(event["job"])))
 
     async def _final(self, event: dict[str, Any]) -> None:
         """A job has become final: whoever is to hear of it."""
@@ -128,7 +146,7 @@ class Hooks:
 
     async def _open(self, url: str, key: str, cursor: int, body: bytes) -> None:
         one = (cursor, url)
-        if self._ledger.is_done(one):
+        if one in self._delivering:
             return
         address = self._addresses.setdefault(url, Address(url, key))
         while address.is_full and address.failures < FAILING_AFTER:
@@ -139,13 +157,14 @@ class Hooks:
             self._ended(one, "dropped")
             return
         address.open += 1
-        self._ledger.opened(one)
+        self._ledger.open.add(one)
+        self._delivering.add(one)
         self._meter.hooks_pending.inc()
         task = asyncio.create_task(self._deliver(address, one, body))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
-    async def _deliver(self, address: Address, one: Done, body: bytes) -> None:
+    async def _deliver(self, address: Address, one: Open, body: bytes) -> None:
         # Cancelled, it stays open in the ledger: the next process delivers it.
         result = "failed"
         for attempt in range(TRIES):
@@ -163,7 +182,7 @@ class Hooks:
         address.room.set()
         self._ended(one, result)
 
-    async def _try(self, address: Address, one: Done, body: bytes) -> Undelivered | None:
+    async def _try(self, address: Address, one: Open, body: bytes) -> Undelivered | None:
         self._meter.hook_tries.inc()
         timestamp = int(time.time())
         message_id = f"event-{one[0]}"
@@ -181,8 +200,9 @@ class Hooks:
         address.failures = 0
         return None
 
-    def _ended(self, one: Done, result: str) -> None:
-        self._ledger.closed(one)
+    def _ended(self, one: Open, result: str) -> None:
+        self._ledger.open.discard(one)
+        self._delivering.discard(one)
         self._meter.hooks.labels(result).inc()
 
     async def _write(self) -> None:

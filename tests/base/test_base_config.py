@@ -280,7 +280,15 @@ def test_every_key_is_described_and_every_described_key_can_be_set(tmp_path: Pat
     assert len({key for key, *_ in rows}) == len(rows)
     for key, kind, default, description in rows:
         assert kind and default and description.endswith(".")
-        example = {"duration": "90s", "size": "64M", "number": "2000", "list": "node", "path": "/x", "text": "y", "address": "127.0.0.1:0"}
+        example = {
+            "duration": "90s",
+            "size": "64M",
+            "number": "2000",
+            "list": "node",
+            "path": "/x",
+            "text": "y",
+            "address": "127.0.0.1:0",
+        }
         value = example.get(kind.removesuffix(" | none"), kind.split(" | ")[0])
         value = "20" if key.endswith(("replicas", "retries")) else value
         value = "timeout" if key.endswith("retry_on") else value
@@ -306,7 +314,8 @@ def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> Non
     ):
         plain = field.removesuffix("_s").removesuffix("_bytes")
         assert {field, plain} & (
-            described | {"log", "http", "webhooks", "pools", "queues", "retention", "checks", "name", "limits", "maxima"}
+            described
+            | {"log", "http", "webhooks", "pools", "queues", "retention", "checks", "name", "limits", "maxima"}
         ), field
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -30,7 +30,7 @@ const timer = setInterval(() => {
   console.log(`\\x1b[32mstep\\x1b[0m ${n} of attempt ${process.env.JOB_ATTEMPT}`)
   process.send({ type: "progress", percentage: first ? n * 2 : 100, stage: "stepping" })
   if (n === 3) console.error("\\x1b[1;31mcareful\\x1b[0m")
-  if (n === (first ? 40 : 5)) {
+  if (n === (first ? 50 : 5)) {
     clearInterval(timer)
     if (first) process.exit(3)
     process.send({ type: "result", value: { steps: n } }, () => process.disconnect())
@@ -91,15 +91,21 @@ def daemon(folder: pathlib.Path, hour: Sums) -> Iterator[Daemon]:
         wait_until(lambda: running.ask("status")["http"]["state"] == "running", WITHIN_S, "the gateway")
         yield running
         # What still runs would hold up the end of the daemon.
-        for job in running.ask("list", "--state", "running")["jobs"]:
+        for job in running.ask("list", "--state", "running"):
             running.ctl("cancel", str(job["id"]), check=True)
 
 
+@pytest.fixture(scope="module")
+def doors(daemon: Daemon) -> dict[str, dict[str, str]]:
+    """What `workerctl token` says of each role."""
+    return {role: json.loads(daemon.ctl("token", "--role", role, "--json").stdout) for role in ("read", "write")}
+
+
 @pytest.fixture
-def page(daemon: Daemon, browser: Browser) -> Iterator[Page]:
+def page(daemon: Daemon, doors: dict[str, dict[str, str]], browser: Browser) -> Iterator[Page]:
     browser.size(1280, 900)
     browser.scheme("light")
-    shown = Page(daemon, browser)
+    shown = Page(daemon, doors, browser)
     yield shown
     assert browser.run("return window.pwned") is None
     assert browser.complaints() == []
@@ -108,19 +114,15 @@ def page(daemon: Daemon, browser: Browser) -> Iterator[Page]:
 class Page:
     """The dashboard of a daemon in a browser."""
 
-    def __init__(self, daemon: Daemon, browser: Browser) -> None:
+    def __init__(self, daemon: Daemon, doors: dict[str, dict[str, str]], browser: Browser) -> None:
         self.daemon = daemon
         self.browser = browser
-        self.url = self.token("write").url
-
-    def token(self, role: str) -> Any:
-        found = json.loads(self.daemon.ctl("token", "--role", role, "--json").stdout)
-        return type("Found", (), {"url": found["url"].rstrip("/"), "token": found["token"]})
+        self.tokens = {role: door["token"] for role, door in doors.items()}
+        self.url = doors["write"]["url"].rstrip("/")
 
     def enter(self, role: str = "write") -> Browser:
         """With the token in the address, as `workerctl token --url` prints it."""
-        url = self.daemon.ctl("token", "--role", role, "--url").stdout.decode().strip()
-        self.browser.open(url)
+        self.browser.open(f"{self.url}/#token={self.tokens[role]}")
         self.browser.sees("live", "#link")
         return self.browser
 
@@ -134,6 +136,23 @@ class Page:
         self.go(f"#/jobs/{job}")
         self.browser.sees(f"Job {job}", "h1")
         return self.browser
+
+    @contextlib.contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Jobs of the queue `held` begin only when the page is ready to see it."""
+        self.daemon.ctl("pause", "held", check=True)
+        yield
+        self.daemon.ctl("resume", "held", check=True)
+
+    def listen(self) -> None:
+        """Keeps what is said to those who listen instead of looking, however short it is there."""
+        self.browser.run("""const said = document.getElementById("said");
+            window.told = [];
+            new MutationObserver(() => told.push(said.textContent)).observe(said, { childList: true })""")
+
+    def told(self) -> list[str]:
+        """What was said since."""
+        return list(self.browser.run("return told"))
 
     def submit(self, code: str, *options: str, name: str = "job.js") -> int:
         done = self.daemon.ctl(
@@ -155,14 +174,16 @@ def test_without_a_token_it_asks_and_holds_no_data(page: Page) -> None:
     browser.press("not-the-token", KEY["enter"])
     browser.sees("This token is wrong", "#why")
     assert browser.run("return sessionStorage.length") == 0
-    browser.press(page.token("write").token, KEY["enter"])
+    browser.press(page.tokens["write"], KEY["enter"])
     browser.sees("scripts/1", ".workers")
 
 
 def test_the_token_of_the_address_leaves_the_address_and_stays_in_the_tab(page: Page) -> None:
-    browser = page.enter()
+    browser = page.browser
+    browser.open(page.daemon.ctl("token", "--url").stdout.decode().strip())
+    browser.sees("live", "#link")
     assert browser.run("return location.href") == f"{page.url}/#/"
-    token = page.token("write").token
+    token = page.tokens["write"]
     assert token not in browser.driver.page_source
     browser.driver.refresh()
     browser.sees("live", "#link")
@@ -237,27 +258,29 @@ def cells(browser: Browser, column: int) -> set[str]:
 
 def test_a_job_is_seen_to_run_to_fail_to_be_retried_and_to_complete(page: Page) -> None:
     browser = page.enter()
-    job = page.submit(TWICE, name="in-two-goes.js")
-    # Without a reload; and the way to it is its link.
-    browser.sees("in-two-goes.js", ".jobs")
-    browser.click(f"a[href='#/jobs/{job}']")
-    browser.sees("running", ".standing")
+    with page.held_back():
+        job = page.submit(TWICE, "--queue", "held", name="in-two-goes.js")
+        # Without a reload; and the way to it is its link.
+        browser.sees("in-two-goes.js", ".jobs")
+        browser.click(f"a[href='#/jobs/{job}']")
+        browser.sees("queued", ".standing")
+        browser.sees("is paused", ".sentences")
+        page.listen()
     browser.sees("step 3 of attempt 1", ".output")
     browser.sees("careful", ".line.stderr")
     browser.sees("stepping", ".progress")
     assert browser.run("return document.querySelector('.line.stdout span').className") == "inked fg2"
-    browser.sees("It has been running", ".sentences")
 
     browser.sees("failed", ".standing")
     browser.sees("exit 3", ".standing")
     browser.sees("exited with code 3", ".sentences")
-    assert browser.lines() == [f"step {n} of attempt 1" for n in range(1, 41)]
-    browser.sees(f"Job {job} is failed: exit 3", "#said")
+    assert browser.lines() == [f"step {n} of attempt 1" for n in range(1, 51)]
+    assert page.told()[-2:] == [f"Job {job} is running", f"Job {job} is failed: exit 3"]
 
     browser.click(".actions button:not([hidden])")
     browser.sees("completed", ".standing")
     browser.sees("step 5 of attempt 2", ".output")
-    assert browser.lines()[40:] == [f"step {n} of attempt 2" for n in range(1, 6)]
+    assert browser.lines()[50:] == [f"step {n} of attempt 2" for n in range(1, 6)]
     browser.sees('"steps": 5', ".side pre")
     wait_until(lambda: len(browser.run("return [...document.querySelectorAll('[aria-label=Attempts] tbody tr')]")) == 2)
     assert "Retry" in browser.text(".actions") and "Cancel" not in browser.text(".actions")
@@ -339,6 +362,15 @@ def test_names_and_output_are_text_whatever_they_hold(page: Page) -> None:
     assert "a title" not in browser.run("return document.title")
 
 
+def test_of_long_output_the_end_is_kept(page: Page) -> None:
+    job = page.submit("for (let n = 1; n <= 6000; n += 1) console.log('line', n)", name="talkative.js")
+    page.daemon.ctl("wait", str(job))
+    browser = page.open_job(job)
+    browser.sees("2,000 earlier lines are not shown", ".note")
+    assert browser.lines() == [f"line {n}" for n in range(2001, 6001)]
+    assert browser.run("const one = document.querySelector('.output'); return one.scrollTop") > 0
+
+
 def test_nothing_comes_from_elsewhere_and_no_script_is_inline(page: Page) -> None:
     browser = page.enter()
     loaded = browser.run("return performance.getEntriesByType('resource').map((one) => one.name)")
@@ -354,24 +386,19 @@ def test_nothing_comes_from_elsewhere_and_no_script_is_inline(page: Page) -> Non
 
 
 def test_a_killed_gateway_and_a_killed_broker_leave_no_gap_and_no_repeat(page: Page) -> None:
-    job = page.submit(
-        "let n = 0; const t = setInterval(() => { console.log('line', ++n); if (n === 400) clearInterval(t) }, 10)",
-        name="through-it-all.js",
-    )
-    browser = page.open_job(job)
-    # Whoever listens instead of looking is told, too; so is this test, however short the loss.
-    browser.run("""window.told = [];
-        new MutationObserver(() => told.push(document.getElementById("said").textContent))
-            .observe(document.getElementById("said"), { childList: true, characterData: true, subtree: true })""")
+    code = "let n = 0; const t = setInterval(() => { console.log('line', ++n); if (n === 400) clearInterval(t) }, 10)"
+    with page.held_back():
+        job = page.submit(code, "--queue", "held", name="through-it-all.js")
+        browser = page.open_job(job)
+        browser.sees("live", "#link")
+        page.listen()
     browser.sees("line 20", ".output")
     os.kill(page.daemon.pid_of("gateway"), signal.SIGKILL)
-    wait_until(lambda: "Connected again" in browser.run("return told"), WITHIN_S, "the page to be live again")
-    seen = len(browser.lines())
-    wait_until(lambda: len(browser.lines()) > seen, WITHIN_S, "more output")
+    wait_until(lambda: "Connected again" in page.told(), WITHIN_S, "the page to be live again")
     os.kill(page.daemon.pid_of("broker"), signal.SIGKILL)
     browser.sees("completed", ".standing")
     assert browser.lines() == [f"line {n}" for n in range(1, 401)]
-    assert browser.run("return told")[0] == "Connection lost, reconnecting"
+    assert "Connection lost, reconnecting" in page.told()
     # The overview is right after it, too.
     page.go("#/")
     os.kill(page.daemon.pid_of("gateway"), signal.SIGKILL)
@@ -449,21 +476,26 @@ def test_pictures_of_it(page: Page) -> None:
     browser.picture(folder / "dashboard-overview.png")
     browser.scheme("dark")
     page.open_job(job)
-    browser.sees("shard 24 ", ".output")
+    browser.sees("shard 26 ", ".output")
+    browser.sees("running 65 %", ".standing")
+    browser.sees("65 %, indexing", ".sentences")
     browser.picture(folder / "dashboard-job.png")
 
 
 PICTURED = """
 const dim = (text) => `\\x1b[2m${text}\\x1b[0m`
+const two = (n) => String(n).padStart(2)
 console.log("\\x1b[1mreindex\\x1b[0m  40 shards, 48,210 documents")
+process.send({ type: "progress", percentage: 0, stage: "indexing", message: "shard 1 of 40" })
 let n = 0
-const timer = setInterval(() => {
+const index = () => {
   n += 1
   const size = 1100 + (n * 7919) % 400
-  console.log(`${dim(String(n * 25).padStart(5) + " ms")}  \\x1b[32mok\\x1b[0m    shard ${n} \\x1b[36m${size}\\x1b[0m documents`)
-  if (n % 9 === 0) console.error(`          \\x1b[33mwarn\\x1b[0m  shard ${n}: 3 documents have no language`)
+  console.log(`${dim(String(n * 48).padStart(5) + " ms")}  \\x1b[32mok\\x1b[0m    shard ${two(n)}  \\x1b[36m${size}\\x1b[0m documents`)
+  if (n % 9 === 0) console.error(`          \\x1b[33mwarn\\x1b[0m  shard ${two(n)}: 3 documents have no language`)
   process.send({ type: "progress", percentage: n * 2.5, stage: "indexing", message: `shard ${n} of 40` })
-  if (n === 26) clearInterval(timer)
-}, 25)
+  if (n < 26) setTimeout(index, n % 9 ? 48 : 200)
+}
+setTimeout(index, 2500)
 setTimeout(() => {}, 600000)
 """

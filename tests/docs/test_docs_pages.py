@@ -58,6 +58,13 @@ def test_every_link_leads_somewhere(path: object) -> None:
             assert anchor in anchors(there.read_text()), f"{path.name}: {target}"
 
 
+@pytest.mark.parametrize("path", all_pages(), ids=lambda path: path.name)
+def test_every_picture_is_there_and_says_what_it_shows(path: object) -> None:
+    assert isinstance(path, type(DOCS))
+    for says, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", path.read_text() if path.exists() else ""):
+        assert says and (path.parent / target).stat().st_size < 100_000, f"{path.name}: {target}"
+
+
 def anchors(text: str) -> set[str]:
     """The anchors that a page's headings get."""
     found: set[str] = set()

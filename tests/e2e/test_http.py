@@ -38,6 +38,14 @@ def test_tokens_and_sockets_are_closed_to_others(daemon: Daemon, http_: Http) ->
     assert pathlib.Path(http_.socket).parent == pathlib.Path(daemon.socket).parent
 
 
+def test_a_token_is_told_what_it_may_do(daemon: Daemon, http_: Http) -> None:
+    assert [Http(daemon, role).get("/token").json() for role in ("read", "write")] == [
+        {"role": "read"},
+        {"role": "write"},
+    ]
+    assert httpx.get(f"{http_.url}/token", trust_env=False).status_code == 401
+
+
 def test_the_token_is_alone_on_stdout_and_the_url_carries_it_in_its_fragment(daemon: Daemon, http_: Http) -> None:
     assert daemon.ctl("token").stdout.decode() == http_.token + "\n"
     assert daemon.ctl("token", "--url").stdout.decode() == f"{http_.url}/#token={http_.token}\n"

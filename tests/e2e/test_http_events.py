@@ -49,6 +49,22 @@ def test_a_resumed_stream_is_exactly_the_events_after_that_id(http_: Http) -> No
     assert http_.frames(f"/jobs/{job}/events?after={ids[0]}") == whole[1:]
 
 
+def test_output_of_the_attempt_under_way_is_told_again_and_can_be_laid_over(http_: Http) -> None:
+    code = """
+        process.stdout.write('a'.repeat(10));
+        setTimeout(() => { process.send({type: 'progress', percentage: 50}); process.stdout.write('b'.repeat(10)) }, 300)
+    """
+    job = http_.submit(code)
+    whole = http_.frames(f"/jobs/{job}/events")
+    assert output_of(whole) == b"a" * 10 + b"b" * 10
+    progress = next(frame["id"] for frame in whole if frame["event"] == "progress")
+    resumed = http_.frames(f"/jobs/{job}/events", **{"Last-Event-ID": str(progress)})
+    assert [frame["event"] for frame in resumed if "id" in frame] == ["completed"]
+    assert output_of(resumed) == output_of(whole)
+    rest = http_.frames(f"/jobs/{job}/events?attempt=1&stdout=10", **{"Last-Event-ID": str(progress)})
+    assert [frame["data"]["data"] for frame in rest if frame["event"] == "output"] == ["b" * 10]
+
+
 def test_output_is_resumed_at_a_byte(http_: Http) -> None:
     job = http_.submit("process.stdout.write('0123456789')")
     http_.wait(job)

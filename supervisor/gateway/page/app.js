@@ -99,13 +99,14 @@ async function route() {
   if (job === null && view instanceof Overview) return view.setQuery(asked);
   const mine = (turn += 1);
   leave();
+  let next = null;
   try {
     const { role } = await ask("/token");
     if (mine !== turn) return undefined;
     session.setRole(role);
     byId("role").hidden = role === "write";
     byId("forget").hidden = false;
-    const next = job === null ? new Overview(shell) : new JobView(shell, Number(job[1]));
+    next = job === null ? new Overview(shell) : new JobView(shell, Number(job[1]));
     await next.start(asked);
     if (mine !== turn) return next.stop();
     view = next;
@@ -115,6 +116,7 @@ async function route() {
     if (job !== null) byId("main").focus({ preventScroll: true });
     scrollTo(0, 0);
   } catch (error) {
+    next?.stop();
     if (mine !== turn) return undefined;
     failedToShow(error, mine);
   }

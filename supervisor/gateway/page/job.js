@@ -10,6 +10,7 @@ import { Refresh } from "./stream.js";
 import { ending, isFinal, stateWords, visible } from "./words.js";
 
 const LEAST_MS = 400;
+const EXPLAIN_MS = 1500;
 const EXPLAIN_AGAIN_MS = 10_000;
 
 export class JobView {
@@ -20,6 +21,7 @@ export class JobView {
   #output = new Output();
   #facts;
   #refresh = new Refresh(() => this.#load(), LEAST_MS);
+  #reasons = new Refresh(() => this.#explain(), EXPLAIN_MS);
   #timers = [];
   #name = h("span", { class: "name" });
   #state = h("span", { class: "state" });
@@ -74,7 +76,7 @@ export class JobView {
     await Promise.all([this.#stream.begin(status.cursor, record), this.#explain(), this.#facts.loadArtifacts(record)]);
     this.#timers = [
       setInterval(() => !document.hidden && this.#facts.tick(), 1000),
-      setInterval(() => !document.hidden && this.#record.state !== "completed" && this.#explain().catch(() => {}), EXPLAIN_AGAIN_MS),
+      setInterval(() => !document.hidden && !isFinal(this.#record.state) && this.#reasons.soon(), EXPLAIN_AGAIN_MS),
     ];
   }
 
@@ -89,6 +91,7 @@ export class JobView {
   stop() {
     this.#stream.stop();
     this.#refresh.stop();
+    this.#reasons.stop();
     this.#timers.forEach(clearInterval);
   }
 
@@ -127,7 +130,8 @@ export class JobView {
     }
     const moved = record.state !== this.#record.state || record.attempt !== this.#record.attempt;
     this.#show(record);
-    if (moved) await Promise.all([this.#explain(), this.#facts.loadArtifacts(record)]);
+    this.#reasons.soon();
+    if (moved) await this.#facts.loadArtifacts(record);
     return undefined;
   }
 

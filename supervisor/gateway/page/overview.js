@@ -10,6 +10,7 @@ import { count, duration, elapsed, now_s, seconds, setClock, visible } from "./w
 
 const NOW_MS = 700;
 const HISTORY_MS = 3000;
+const HISTORY_REST = 20;
 const MINUTE_MS = 30_000;
 const ON_HISTORY = new Set(["submitted", "due", "running", "completed", "failed", "cancelled", "retried", "retrying", "released"]);
 
@@ -25,8 +26,9 @@ export class Overview {
   #queues = queueTable();
   #cursor = null;
   #now = new Refresh(() => this.#loadNow(), NOW_MS);
-  #history = new Refresh(() => this.#loadHistory(), HISTORY_MS);
+  #history = new Refresh(() => this.#loadHistory(), HISTORY_MS, HISTORY_REST);
   #stream;
+  #stopped = false;
   #timers = [];
 
   constructor(shell) {
@@ -82,6 +84,7 @@ export class Overview {
   }
 
   stop() {
+    this.#stopped = true;
     this.pause();
     this.#now.stop();
     this.#history.stop();
@@ -101,6 +104,7 @@ export class Overview {
 
   async #loadNow() {
     const [status, { workers }] = await Promise.all([ask("/status"), ask("/workers"), this.#jobs.load()]);
+    if (this.#stopped) return;
     this.#cursor ??= status.cursor;
     this.#shell.daemon(status);
     this.#figures.now(status.jobs);
@@ -111,6 +115,7 @@ export class Overview {
 
   async #loadHistory() {
     const [stats, health] = await Promise.all([ask("/stats"), ask("/health")]);
+    if (this.#stopped) return;
     setClock(stats.at);
     this.#shell.health(health);
     this.#figures.lately(stats);

@@ -116,18 +116,21 @@ function pause(ms, signal) {
   });
 }
 
-/** Runs `load` soon after each call of `soon()`, never twice at once, never more often than all `least_ms`. */
+/** Runs `load` soon after each call of `soon()`, never twice at once, never more often than all `least_ms`, and resting
+ *  `rest` times as long as it took: what costs the daemon much is asked for seldom. */
 export class Refresh {
   #load;
   #least_ms;
+  #rest;
   #busy = false;
   #wanted = false;
   #stopped = false;
   #timer = null;
 
-  constructor(load, least_ms) {
+  constructor(load, least_ms, rest = 0) {
     this.#load = load;
     this.#least_ms = least_ms;
+    this.#rest = rest;
   }
 
   soon() {
@@ -143,11 +146,13 @@ export class Refresh {
   async #run() {
     this.#busy = true;
     this.#wanted = false;
+    const began_ms = performance.now();
     const failed = await this.#load().then(() => false, report);
+    const least_ms = Math.max(this.#least_ms, this.#rest * (performance.now() - began_ms), failed ? 1000 : 0);
     this.#timer = setTimeout(() => {
       this.#busy = false;
       if ((this.#wanted || failed) && !this.#stopped) this.#run();
-    }, failed ? Math.max(1000, this.#least_ms) : this.#least_ms);
+    }, least_ms);
   }
 }
 

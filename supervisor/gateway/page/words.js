@@ -26,7 +26,7 @@ export function setClock(rfc3339) {
 export const now_s = () => (Date.now() + ahead_ms) / 1000;
 export const seconds = (rfc3339) => Date.parse(rfc3339) / 1000;
 
-/** `850 ms`, `4.2 s`, `3 m 20 s`, `5 h 07 m`, `3 d 4 h`. */
+/** `850 ms`, `4.2 s`, `3 min 20 s`, `5 h 7 min`, `3 d 4 h`. */
 export function duration(s) {
   if (s === null || s === undefined || !Number.isFinite(s)) return "–";
   if (s < 0) return "0 s";
@@ -34,8 +34,8 @@ export function duration(s) {
   if (s < 10) return `${s.toFixed(1)} s`;
   const whole = Math.round(s);
   if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return two(whole, 60, "m", 1, "s");
-  return whole < 86400 ? two(whole, 3600, "h", 60, "m") : two(whole, 86400, "d", 3600, "h");
+  if (whole < 3600) return two(whole, 60, "min", 1, "s");
+  return whole < 86400 ? two(whole, 3600, "h", 60, "min") : two(whole, 86400, "d", 3600, "h");
 }
 
 function two(s, unit, name, smaller, smallerName) {
