@@ -34,7 +34,7 @@ class Columns:
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """The options of a verb that prints such a table."""
-        names = ",".join(self.there_are)
+        names = ", ".join(self.there_are)
         parser.add_argument(
             "-o", dest="columns", metavar="COLUMNS", help=f"`wide` for more columns, uncut; or which: {names}"
         )

@@ -18,8 +18,8 @@ GONE = "gone"
 DESCRIPTION = """\
 Prints each worker: its job and for how long it runs, the attempts that ended well (DONE) and otherwise (FAILED), how
 long its jobs ran (BUSY), how often it was replaced and why, and how long ago its loop turned last. The numbers outlive
-the worker, the broker and the daemon. -o wide has the CPU time
-and the memory of its job, too. --json also has the slots that are gone; -q prints the names alone."""
+the worker, the broker and the daemon. -o wide also has what its job uses, CPU time and memory, once it has run for a
+second. --json also has the slots that are gone; -q prints the names alone."""
 EXAMPLES = (
     "workerctl workers",
     "workerctl workers --all",

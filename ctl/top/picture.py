@@ -34,6 +34,7 @@ _STYLES = {"31": "red", "32": "green", "33": "yellow", "36": "cyan", "2": "dim"}
 _KEYS = "↑↓ choose   f follow   c cancel   r run again   / filter   q quit"
 _FOLLOW_KEYS = "q back"
 _MOST_QUEUES = 4
+_ROOM_FOR_QUEUES = 14
 _YIELDING = ("DOES", "NAME", "NOTE", "PROGRESS")
 _JOB_COLUMNS = (
     (76, ("JOB", "STATE", "NAME", "QUEUE", "TRY", "TIME", "CPU", "MEMORY", "PROGRESS")),
@@ -65,7 +66,7 @@ class Picture:
         head = [self._headline(seen, trouble)]
         foot = self._foot(view, seen, said)
         if view.mode == FOLLOW and tail is not None:
-            body = self._followed(tail, seen, height - 3)
+            body = self._followed(tail, seen, height - 4)
         else:
             body = self._overview(view, seen, width, height - 2)
         return self._rendered([*head, *body], width, height - 1) + self._rendered([foot], width, 1)
@@ -76,7 +77,7 @@ class Picture:
         status = seen.status
         line = Text(f"worker-supervisor {escape(status['version'])}  ", "bold")
         if trouble is not None:
-            line.append(f"{escape(trouble)}: trying again; this is how it was", "bold red")
+            line.append(f"trying again, this is how it was: {escape(trouble)}", "bold red")
             return line
         line.append_text(_state(status["state"]))
         line.append(f"  up {format_duration(int(status['uptime_s']))}", "")
@@ -87,8 +88,8 @@ class Picture:
     def _overview(self, view: View, seen: Snapshot, width: int, room: int) -> list[Text | Table]:
         visible = view.visible(seen.jobs)
         place = view.settle(visible)
-        workers = seen.workers[: max(2, room // 3)]
-        queues = seen.queues[:_MOST_QUEUES]
+        workers = seen.workers[: max(1, (room - 4) // 3)]
+        queues = seen.queues[:_MOST_QUEUES] if room >= _ROOM_FOR_QUEUES else []
         parts: list[Text | Table] = [Text(""), _workers(workers)]
         if len(workers) < len(seen.workers):
             parts.append(Text(f"… and {len(seen.workers) - len(workers)} more workers", "dim"))

@@ -75,6 +75,7 @@ EVENTS: Final[dict[str, str]] = {
     "daemon_stopped": "the daemon has stopped in order",
     "daemon_upgraded": "the daemon has gone over to new code in place; jobs went on",
     "broker_restarted": "the broker had died and another one took over; jobs went on",
+    "clock_set_back": "the machine's clock was put back; what waited for the time it had shown was moved along",
     "settings_reloaded": "the settings were read again",
     "worker_started": "a worker process is there and can take jobs",
     "worker_died": "a worker process ended by itself or by a signal; another takes its place, after a while or at once",

@@ -10,6 +10,7 @@ import sqlite3
 from typing import Final
 
 from supervisor.store.batch import Tx
+from supervisor.store.happenings import record_event
 
 SLACK_US: Final = 1_000_000
 
@@ -24,6 +25,7 @@ def bring_back(tx: Tx) -> int:
     """Moves jobs that wait in the future by no wish of people; returns how many.
 
     Retries whose attempt ended in the future wait their delay from now on; queued jobs are due now, in their order.
+    To be called once for each step back: the event that it leaves, being the newest, says that this was done.
     """
     queued = tx.conn.execute(
         "UPDATE jobs SET due_us = :now WHERE state = 'queued' AND due_us > :now", {"now": tx.now_us}
@@ -37,4 +39,6 @@ def bring_back(tx: Tx) -> int:
         """,
         {"now": tx.now_us},
     ).rowcount
-    return queued + retried
+    moved = queued + retried
+    record_event(tx, "clock_set_back", {"jobs": moved, "message": f"{moved} jobs that waited for it were moved along"})
+    return moved

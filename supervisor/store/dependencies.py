@@ -72,10 +72,8 @@ def conditions_of(tx: Tx, after: Sequence[After], *, owner_uid: int | None) -> C
 
 def begin_waiting(tx: Tx, job: int, undecided: Iterable[tuple[int, str]]) -> None:
     """Keeps what a new job, stored with as many `waits`, waits for."""
-    tx.conn.executemany(
-        "INSERT INTO dependencies (job, on_job, condition) VALUES (?, ?, ?)",
-        [(job, on_job, condition) for on_job, condition in undecided],
-    )
+    for on_job, condition in undecided:
+        tx.conn.execute("INSERT INTO dependencies (job, on_job, condition) VALUES (?, ?, ?)", (job, on_job, condition))
 
 
 def stop_waiting(tx: Tx, job: int) -> None:

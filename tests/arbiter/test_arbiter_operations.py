@@ -152,7 +152,9 @@ def test_a_reload_adds_and_removes_pools_and_leaves_the_workers_of_others_alone(
     done = configured.does("reload")
     assert done["ok"], done
     assert done["data"]["pools"] == {"added": ["extra"], "removed": [], "renewed": []}
-    assert done["data"]["replicas"] == [{"pool": "scripts", "before": 2, "replicas": 3}] and done["data"]["workers"] == []
+    assert (
+        done["data"]["replicas"] == [{"pool": "scripts", "before": 2, "replicas": 3}] and done["data"]["workers"] == []
+    )
     eventually(lambda: set(pids(configured)) == {"extra/1", "scripts/1", "scripts/2", "scripts/3"})
     assert before.items() <= pids(configured).items()
     assert {**configured.heard("configure")[-1]["settings"]}["pools"]["scripts"]["replicas"] == 3

@@ -40,13 +40,17 @@ class Chaos:
 
     def strike(self) -> None:
         """One blow, if there is somebody to hit."""
-        self.go_on(time.monotonic())
-        self._start_again()
+        self.tend()
         blows = [(name, self._kill) for name in KILLS] + [(name, self._stop) for name in STOPS]
         target, blow = self.dice.choices(blows, [*KILLS.values(), *STOPS.values()])[0]
         victims = self._victims(target)
         if victims:
             blow(target, victims)
+
+    def tend(self) -> None:
+        """What was stopped long enough goes on, and what has ended is started again."""
+        self.go_on(time.monotonic())
+        self._start_again()
 
     def go_on(self, now: float = float("inf")) -> None:
         """Continues those that have been stopped long enough; without `now`, all of them."""

@@ -24,8 +24,9 @@ KEYS: Final = 5
 _SHELL: Final = """
 umask 0
 o=$1; n=$JOB_ID.$JOB_ATTEMPT
-(set -C; : > "$o/attempt.$n") 2>/dev/null || : > "$o/TWICE.$n.$$"
-exec 9>>"$o/lock.$JOB_ID"; flock -n 9 || : > "$o/OVERLAP.$n"
+told() { [ $1 -gt 128 ] || : > "$o/$2"; }  # above 128 the campaign has killed this very child: nothing is known
+(set -C; : > "$o/attempt.$n") 2>/dev/null || told $? "TWICE.$n.$$"
+exec 9>>"$o/lock.$JOB_ID"; flock -n 9 || told $? "OVERLAP.$n"
 %s
 : > "$o/done.$n"
 """
@@ -97,7 +98,7 @@ KINDS: Final = {
     "scheduled": _shell("scheduled", 8, options=lambda dice: {"delay": f"{dice.randint(50, 1500)}ms"}),
     "once": _shell("once", 4, "sleep 0.05", options=lambda _: {"on_loss": "fail"}),
     "unique": _shell(
-        "unique", 4, 'exec 8>>"$o/key.$2"; flock -n 8 || : > "$o/OVERLAP.$n"; sleep 0.02',
+        "unique", 4, 'exec 8>>"$o/key.$2"; flock -n 8 || told $? "OVERLAP.$n"; sleep 0.02',
         options=lambda dice: {"unique": f"key-{dice.randrange(KEYS)}"},
     ),
     "after": _shell("after", 5, options=lambda _: {"after": "any"}),

@@ -50,7 +50,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_run_twice_at_once(tmp_path:
                 if kills * JOBS <= oracle.journal.count * KILLS:
                     chaos.strike()
                 else:
-                    chaos.go_on(time.monotonic())
+                    chaos.tend()
                 oracle.look_for_overlaps(mark)
             chaos.go_on()
             end(submitters)

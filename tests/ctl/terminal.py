@@ -68,7 +68,7 @@ class OnTerminal:
     def screen(self) -> str:
         """The newest whole picture, without colours."""
         pictures = [piece for piece in self.shown.split("\x1b[H")[1:] if "\x1b[J" in piece]
-        return _CONTROL.sub("", pictures[-1].partition("\x1b[J")[0]) if pictures else ""
+        return _CONTROL.sub("", pictures[-1].partition("\x1b[J")[0]).replace("\r", "") if pictures else ""
 
     def ends(self) -> int:
         """Reads to the end; returns how the process ended."""

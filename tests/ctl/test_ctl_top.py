@@ -133,13 +133,16 @@ def test_ctrl_c_on_the_keyboard_leaves_it(daemon: FakeBroker) -> None:
 
 
 def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again(daemon: FakeBroker) -> None:
-    with on_terminal("top") as top:
+    shell = f'set -m; "{sys.executable}" -m ctl top; echo "the shell has it"; read word; fg; echo "ended $?"'
+    with on_terminal("-c", shell, program="/bin/sh") as top:
         top.sees("q quit")
-        os.kill(top.process.pid, signal.SIGTSTP)
-        # Whose process group nobody could continue, the kernel does not stop: it goes on at once, on a fresh screen.
-        top.until(lambda: top.shown.count("\x1b[?1049h") == 2 and "\x1b[?1049l" in top.shown, "another screen")
+        top.type("\x1a")
+        top.until(lambda: "the shell has it" in top.shown, "the shell")
+        assert top.is_as_before and top.shown.count("\x1b[?1049h") == 1
+        top.type("go on\n")
+        top.until(lambda: top.shown.count("\x1b[?1049h") == 2 and "q quit" in top.screen, "another screen")
         top.type("q")
-        assert top.ends() == 0
+        top.until(lambda: "ended 0" in top.shown, "the end")
         assert top.is_as_before
 
 
@@ -158,7 +161,7 @@ def test_a_defect_gives_the_terminal_back_and_is_told(daemon: FakeBroker) -> Non
 
 
 def test_it_fits_any_size_and_follows_a_resize(daemon: FakeBroker) -> None:
-    shows(daemon, *(job_json(number, "running", name="n" * 99) for number in range(100, 160)))
+    shows(daemon, *(job_json(number, "running", name="n" * 99) for number in range(159, 99, -1)))
     with on_terminal("top", columns=50, lines=9) as top:
         top.sees("100")
         assert len(top.screen.splitlines()) == 9 and max(map(len, top.screen.splitlines())) <= 50

@@ -222,6 +222,26 @@ def test_cpu_time_is_that_of_the_job_and_not_of_its_process(client: Client) -> N
     assert done(client, "who").attempts[0].cpu_s < 0.3
 
 
+@BOTH
+def test_what_a_job_uses_is_told_while_it_runs_and_of_no_other_job(client: Client, kind: str) -> None:
+    def seat(job: int) -> dict[str, Any]:
+        return next((worker for worker in client.workers() if worker["job"] == job), {})
+
+    done(client, "burn", kind, s=0.3)
+    job = do(client, "burn", kind, s=60, opt_cpu="none")
+    used = wait_until(lambda: seat(job) if (seat(job).get("cpu_s") or 0) > 0.4 else None, 30, "what it uses")
+    assert used["memory_bytes"] > 1 << 20
+    client.cancel(job)
+    client.wait(job, timeout=60)
+    slot = next(worker for worker in client.workers() if worker["name"] == used["name"])
+    assert (slot["cpu_s"], slot["memory_bytes"]) == (None, None)
+    following = do(client, "sleep", kind, s=60)
+    until_asleep(client, following)
+    assert (seat(following)["cpu_s"] or 0) < 0.4, "the next job has not used what the one before it did"
+    client.cancel(following)
+    client.wait(following, timeout=60)
+
+
 # Crashes
 
 
@@ -423,8 +443,8 @@ def test_a_handler_runs_in_the_interpreter_and_as_the_user_of_its_pool(
     as_root = os.geteuid() == 0
     (tmp_path / "code").mkdir()
     shutil.copy(HANDLERS / "trial.py", tmp_path / "code")
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        if as_root:
+    for place in (tmp_path, *tmp_path.parents):
+        if as_root and not place.stat().st_mode & 0o001:
             place.chmod(0o755)
     user = "user = 'nobody'" if as_root else ""
     settings = pool("trial", "Trial", f"python = '{SYSTEM_PYTHON}'", user).replace(

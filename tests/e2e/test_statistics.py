@@ -61,6 +61,26 @@ def numbers(worker: dict[str, Any]) -> dict[str, Any]:
     return {name: worker[name] for name in ("done", "failed", "restarts", "reasons")}
 
 
+def test_what_a_job_uses_is_told_while_it_runs_also_by_another_broker(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(workers=1).start()
+    job = submit(daemon, b"while :; do :; done", "--memory", "64M")
+
+    def used(least_s: float) -> dict[str, Any]:
+        return wait_until(
+            lambda: next((w for w in workers(daemon).values() if w["job"] == job and (w["cpu_s"] or 0) > least_s), None),
+            60,
+            f"a use of more than {least_s} s",
+        )
+
+    before = used(0.2)
+    assert 0 < before["memory_bytes"] < 64 << 20
+    restart_of_the_broker(daemon)
+    used(before["cpu_s"])
+    daemon.ctl("cancel", str(job), check=True)
+    daemon.ctl("wait", str(job))
+    assert [(w["cpu_s"], w["memory_bytes"]) for w in workers(daemon).values()] == [(None, None)]
+
+
 def test_a_killed_worker_is_a_restart_with_its_reason_that_outlives_broker_and_daemon(
     make_daemon: Callable[..., Daemon],
 ) -> None:
