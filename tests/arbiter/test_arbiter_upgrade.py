@@ -96,7 +96,7 @@ def test_what_happens_during_the_exec_is_seen_after_it(daemon: Daemon) -> None:
     daemon.start()
     daemon.tell("broker.dawdles")
     ask(daemon)
-    eventually(lambda: (daemon.folder / "arbiter.fds").exists())
+    eventually((daemon.folder / "arbiter.fds").exists)
     victim = daemon.living_workers()["worker scripts/1"]
     victim.kill()
     daemon.signal(signal.SIGTERM)

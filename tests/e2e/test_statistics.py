@@ -67,7 +67,9 @@ def test_what_a_job_uses_is_told_while_it_runs_also_by_another_broker(make_daemo
 
     def used(least_s: float) -> dict[str, Any]:
         return wait_until(
-            lambda: next((w for w in workers(daemon).values() if w["job"] == job and (w["cpu_s"] or 0) > least_s), None),
+            lambda: next(
+                (w for w in workers(daemon).values() if w["job"] == job and (w["cpu_s"] or 0) > least_s), None
+            ),
             60,
             f"a use of more than {least_s} s",
         )
