@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -93,6 +95,16 @@ def _own_uids() -> int:
 _COUNT = itertools.count()
 
 
+def _short(folder: pathlib.Path) -> pathlib.Path:
+    """Where its sockets lie: `folder`, or where that is too long a path for one, a folder with a short name."""
+    if len(os.fsencode(folder / "http.sock")) <= 107:
+        return folder
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    made = pathlib.Path(tempfile.gettempdir()) / f"wd-{name}"
+    made.mkdir(mode=0o700, exist_ok=True)
+    return made
+
+
 class Daemon:
     """A supervisor on a folder of its own. Every process that descends from it carries `mark` in its environment."""
 
@@ -100,7 +112,7 @@ class Daemon:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.state = folder / "state"
-        self.socket = str(folder / "s")
+        self.socket = f"{_short(folder)}/s"
         self.log = folder / "log"
         self.settings = folder / "config.toml"
         self.settings.write_text(settings)
@@ -237,6 +249,8 @@ class Daemon:
             self.process.wait()
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not self.survivors(), 5)
+        if os.path.dirname(self.socket) != str(self.folder):
+            shutil.rmtree(os.path.dirname(self.socket), ignore_errors=True)
         instance = self.state / "instance"
         if instance.exists():
             shutil.rmtree(f"/var/tmp/worker-supervisor-{instance.read_text().strip()}", ignore_errors=True)
