@@ -28,6 +28,9 @@ class SandboxError(Exception):
     @property
     def lost(self) -> bool:
         """Whether a process of the sandbox died or was silent: that says nothing of what the machine can do."""
+        # The socket of one that is killed breaks before its pidfd says that it has ended.
+        if self.errno in (errno_.EPIPE, errno_.ECONNRESET):
+            return True
         return self.step in ("keeper", "holder") and self.errno in (0, errno_.ETIMEDOUT)
 
     def __str__(self) -> str:

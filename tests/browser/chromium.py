@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,26 +48,30 @@ def require_chromium() -> None:
 
 
 @contextlib.contextmanager
-def running_browser(folder: pathlib.Path) -> Iterator[Browser]:
-    """A browser whose files are all below `folder`."""
+def running_browser() -> Iterator[Browser]:
+    """A browser with a folder of its own, gone with it."""
     require_chromium()
     options = Options()
     options.binary_location = str(CHROMIUM)
-    for argument in (*ARGUMENTS, f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900"):
+    # Chromium binds a socket in its temporary folder: a path as long as a test's own is too long for one.
+    home = tempfile.mkdtemp(prefix="ch-")
+    for argument in (*ARGUMENTS, f"--user-data-dir={home}/profile", "--window-size=1280,900"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    folder.mkdir(parents=True, exist_ok=True)
     environment = {
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+        "HOME": home,
+        "TMPDIR": home,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
     }
-    driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER, env=environment))
     try:
-        yield Browser(driver)
+        driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER, env=environment))
+        try:
+            yield Browser(driver)
+        finally:
+            driver.quit()
     finally:
-        driver.quit()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class Browser:

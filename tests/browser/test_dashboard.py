@@ -69,8 +69,8 @@ SHOWN = [
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with running_browser(tmp_path_factory.mktemp("browser")) as running:
+def browser() -> Iterator[Browser]:
+    with running_browser() as running:
         yield running
 
 

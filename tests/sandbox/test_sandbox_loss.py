@@ -157,6 +157,7 @@ def test_started_comes_before_the_end_even_of_a_killed_child(bench: Bench) -> No
         ("keeper", 0, True),
         ("holder", 0, True),
         ("keeper", errno.ETIMEDOUT, True),
+        ("prepare", errno.EPIPE, True),
         ("clone", errno.EPERM, False),
         ("keeper", errno.EPERM, False),
         ("mount", 0, False),
