@@ -57,7 +57,9 @@ def test_cycles_of_a_full_disk_lose_no_outcome_and_acknowledge_nothing_falsely(
             running = [client.submit(str(waiter), args=[str(go)]).id for _ in range(2)]
             quick.write_text("exit 0")
             waiting = client.submit(str(quick)).id
-            wait_until(lambda: client.status()["jobs"]["running"] == 2, saying="both jobs' start")
+            wait_until(
+                lambda both=running: all(client.show(job).state == "running" for job in both), saying="both jobs' start"
+            )
             fill(ballast)
             acknowledged += [*running, waiting, *submit_until_refused(client, quick)]
             assert not reserve.exists()
