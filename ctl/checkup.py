@@ -13,6 +13,7 @@ from ctl.errors import NoDaemon, WorkerctlError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from typing import Any
 
     from ctl.client import Client
@@ -92,32 +93,43 @@ def _without_daemon(socket: str | None, error: NoDaemon) -> list[Check]:
     return [daemon, workers, *checks]
 
 
-def _supervisor_doctor(socket: str | None) -> tuple[int, list[Check] | None, str]:
-    """What `worker-supervisor doctor --json` ends with, its checks, and what it complained of."""
-    import json
+def run_supervisor(words: list[str], socket: str | None) -> subprocess.CompletedProcess[bytes]:
+    """What `worker-supervisor WORDS` comes to, of the daemon's code beside this command. Raises TimeoutExpired."""
     import subprocess
     import sys
 
     import supervisor
 
-    # The daemon's code is the one beside this command, never what lies in the folder that we are called in.
+    # Never what lies in the folder that we are called in.
     home = os.path.dirname(os.path.dirname(os.path.abspath(supervisor.__file__)))
     where = ["--socket", os.path.abspath(socket)] if socket else []
+    return subprocess.run(
+        [sys.executable, "-P", "-c", _PROGRAM, home, *words, *where],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=OFFLINE_S,
+        check=False,
+    )
+
+
+def words_of(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What it complained of, without its name."""
+    return done.stderr.decode(errors="replace").strip().removeprefix("worker-supervisor: ")
+
+
+def _supervisor_doctor(socket: str | None) -> tuple[int, list[Check] | None, str]:
+    """What `worker-supervisor doctor --json` ends with, its checks, and what it complained of."""
+    import json
+    import subprocess
+
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _PROGRAM, home, "doctor", "--json", *where],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=OFFLINE_S,
-            check=False,
-        )
+        done = run_supervisor(["doctor", "--json"], socket)
     except subprocess.TimeoutExpired:
         return 1, None, f"the look at this machine took longer than {OFFLINE_S:g} s"
-    words = done.stderr.decode(errors="replace").strip().removeprefix("worker-supervisor: ")
     try:
-        return done.returncode, json.loads(done.stdout)["checks"], words
+        return done.returncode, json.loads(done.stdout)["checks"], words_of(done)
     except (ValueError, KeyError, TypeError):
-        return done.returncode, None, words
+        return done.returncode, None, words_of(done)
 
 
 def _check(name: str, status: str, found: str, remedy: str = "") -> Check:

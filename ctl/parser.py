@@ -73,7 +73,7 @@ def split(argv: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
 def verb_module(verb: str) -> ModuleType:
     """The module of a verb; raises InvalidRequest with the nearest ones for a word that is none."""
     if verb in VERBS:
-        return import_module(f"ctl.commands.{verb}")
+        return import_module(f"ctl.commands.{verb.replace('-', '_')}")
     import os
     from difflib import get_close_matches
 
@@ -111,7 +111,7 @@ def add_globals(parser: argparse.ArgumentParser) -> None:
 
 def main_parser() -> Parser:
     """The parser for a command line without a verb; it carries the help of the whole."""
-    verbs = "".join(f"  {verb:<11} {what}\n" for verb, what in VERBS.items())
+    verbs = "".join(f"  {verb:<12} {what}\n" for verb, what in VERBS.items())
     parser = Parser(
         prog="workerctl",
         usage="workerctl [options] [VERB …]",

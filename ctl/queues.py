@@ -24,7 +24,9 @@ def print_pauses(console: Console, answer: dict[str, Any]) -> int:
     if console.json:
         console.print_json(answer)
         return 0
-    if not answer["changed"]:
+    if answer.get("drain_ended"):
+        console.say("the drain is over: jobs start again")
+    elif not answer["changed"]:
         console.say("nothing had to be changed")
     for queue in answer["paused"]:
         shown = "all queues" if queue == EVERY_QUEUE and not console.quiet else escape(queue)

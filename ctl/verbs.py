@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "stop": "stop the daemon",
     "health": "whether the daemon is well",
     "doctor": "check this machine and the daemon, and say what to do",
+    "check-config": "check a settings file, as the daemon would read it",
     "token": "print the token for HTTP, or the dashboard's address with it",
     "completion": "print the completion script for a shell",
 }

@@ -143,3 +143,16 @@ def test_a_socket_in_a_folder_of_everybody_is_not_to_be_trusted(tmp_path):
     assert checkup.socket_check(str(path), me)["status"] == "fail"
     tmp_path.chmod(0o700)
     assert checkup.socket_check(str(tmp_path / "none"), me)["status"] == "warn"
+
+
+def test_check_config_says_ok_or_what_is_wrong_with_the_file(ctl, broker, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("kill_grace = '2s'\n")
+    path.chmod(0o600)
+    assert ctl("check-config", "--config", str(path)).text == "ok\n"
+    assert ctl("check-config", "--config", str(path), "--json").text == '{"status":"ok"}\n'
+    path.write_text("kill_grase = '2s'\n")
+    wrong = ctl("check-config", "--config", str(path))
+    assert wrong.code == 2 and f"{path}" in wrong.talk and "did you mean 'kill_grace'" in wrong.talk
+    assert ctl("check-config", "--config", str(path), "--set", "kill_grace=never").code == 2
+    assert broker.requests == []

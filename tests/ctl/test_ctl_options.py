@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import pytest
 from fake_broker import job_json, said
 
 from ctl import InvalidRequest
-from ctl.parser import parse, split, verb_parser
+from ctl.parser import parse, split, verb_module, verb_parser
 from ctl.submission import OPTIONS, environment, moment, submit_fields
 from ctl.verbs import VERBS
 from supervisor.core.dependency import After
@@ -251,7 +250,7 @@ def test_every_verb_has_help_with_examples(ctl, verb):
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_the_examples_of_a_verb_can_be_parsed(verb):
-    for example in importlib.import_module(f"ctl.commands.{verb}").EXAMPLES:
+    for example in verb_module(verb).EXAMPLES:
         command = example.partition("workerctl")[2].split(")")[0]
         for stop in (" |", " >", " 2>", " <", "$(", " &&"):
             command = command.partition(stop)[0]

@@ -53,7 +53,7 @@ def test_a_paused_queue_takes_jobs_and_starts_none_until_it_is_resumed(client: C
     held, free = submit(client, "held"), submit(client, "free")
     assert client.wait(free, timeout=20).ok
     assert state(client, held) == "queued"
-    assert client.resume("held") == {"changed": ["held"], "paused": []}
+    assert client.resume("held") == {"changed": ["held"], "paused": [], "drain_ended": False}
     assert client.wait(held, timeout=20).ok
 
 
@@ -87,7 +87,7 @@ def test_all_queues_are_paused_and_resumed_together(daemon: Daemon, client: Clie
     with pytest.raises(WrongState, match="resumes them all"):
         client.resume("new")
     assert daemon.ctl("resume", "new").returncode == 4
-    assert daemon.ctl("resume", "--json").stdout == b'{"changed":["*"],"paused":[]}\n'
+    assert daemon.ctl("resume", "--json").stdout == b'{"changed":["*"],"paused":[],"drain_ended":false}\n'
     assert client.wait(job, timeout=20).ok
 
 

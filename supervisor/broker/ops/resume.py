@@ -17,7 +17,8 @@ async def resume(service: Service, caller: Caller, request: Resume) -> dict[str,
     Without a queue a drain of the daemon is over, too.
     """
     changed = await service.committer.run(lambda tx: resume_queues(tx, request.queues, by_uid=caller.uid))
-    if not request.queues and service.fleet.held:
+    drained = not request.queues and service.fleet.held
+    if drained:
         await service.ask(Hold(request=0, on=False))
     service.leases.work_arrived()
-    return {"changed": changed, "paused": sorted(pauses(service.reader))}
+    return {"changed": changed, "paused": sorted(pauses(service.reader)), "drain_ended": drained}
