@@ -188,6 +188,8 @@ class Worker(msgspec.Struct):
     failed: int
     restarts: int
     note: str
+    cpu_s: float | None
+    memory_bytes: int | None
 
 
 class WorkerList(msgspec.Struct):
