@@ -122,7 +122,7 @@ def test_the_process_limit_is_the_jobs_own(bench: Bench) -> None:
 import os, time
 made = 0
 try:
-    while made < 100:
+    while made < 600:
         if os.fork() == 0: time.sleep(60)
         made += 1
 except OSError as error:
@@ -132,9 +132,8 @@ except OSError as error:
     assert result.code == 0
     number, made = map(int, result.out.split())
     assert number == 11
-    assert made <= 20
-    if bench.private or os.geteuid() == 0:
-        assert made >= 18
+    if bench.private or os.geteuid() == 0:  # else the uid is shared: what others end meanwhile, the job may make
+        assert 18 <= made <= 20
 
 
 def test_the_disk_is_full_at_its_cap(private_bench: Bench) -> None:
