@@ -23,5 +23,8 @@ async def submit(service: Service, caller: Caller, request: Submit) -> dict[str,
     refuse_when_closing(service)
     with service.holds.hold(contents_of(request)):
         new, warnings, findings = await intake.admit(request)
-        stored = await service.committer.run(lambda tx: store_job(tx, new))
+        storing = service.committer.run(lambda tx: store_job(tx, new))
+        # HAZARD: order. What the free workers look for comes right behind it, as a rule into the same transaction.
+        service.leases.work_arrived()
+        stored = await storing
     return {**stored._asdict(), "warnings": warnings, "findings": findings}
