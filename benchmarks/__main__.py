@@ -8,7 +8,7 @@ import sys
 from benchmarks.figure import Figure, row
 from benchmarks.place import versions
 
-NAMES = ("hello", "sustained", "handlers", "bulk", "backlog", "idle", "command", "endings", "growth")
+NAMES = ("hello", "guide", "sustained", "handlers", "bulk", "backlog", "idle", "command", "endings", "growth")
 
 
 def main(names: list[str]) -> int:

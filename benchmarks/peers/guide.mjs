@@ -1,5 +1,5 @@
 // BullMQ with the executor of the usual guides: the code into a temporary file, a Node for it, a queue for the results.
-// Reads lines `run N GAP_MS` on stdin and answers one line of JSON each: milliseconds from add to result.
+// Reads lines `once` on stdin and answers one line of JSON each: milliseconds from add to result.
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
