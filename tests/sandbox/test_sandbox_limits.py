@@ -52,8 +52,9 @@ for child in children: os.waitpid(child, 0)
 """
     result = bench.python(source, memory_bytes=256 * MIB)
     assert (result.code, result.ended.killed_for) == (0, None), result.ended
-    # Read while the children end, the sum may come out too small; never as large as counting the hoard twice.
-    assert 64 * MIB < result.ended.peak_memory_bytes < 240 * MIB
+    # Below the limit the plain sum is taken, where a young fork may count twice; above it, shares are, and those that
+    # are read while the children end may come out too small.
+    assert 64 * MIB < result.ended.peak_memory_bytes <= 256 * MIB
 
 
 def test_files_in_memory_count_as_memory(private_bench: Bench) -> None:
