@@ -1,4 +1,4 @@
-"""What an idle daemon costs: CPU of the whole tree over a minute, and its memory."""
+"""What an idle daemon costs: CPU of the whole tree over a minute, its memory, and that of a pre-started runtime."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.figure import Line, at_most
+from benchmarks.hello import spares
 from benchmarks.place import daemon
-from tests.harness import Daemon, tree_of
+from tests.harness import Daemon, tree_of, wait_until, waits_for_a_job
 
 SECONDS = 60.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def measure() -> Iterator[Line]:
-    """CPU with 4 workers, memory with 2 and no spare."""
+    """CPU with 4 workers, memory with 2 and no spare, memory of a spare."""
     with daemon(workers=4) as running:
         warm_up(running)
         before, began = cpu_s(running), time.monotonic()
@@ -28,8 +29,12 @@ def measure() -> Iterator[Line]:
     )
     with daemon("[pools.scripts]\nprestart = 0\n", workers=2) as running:
         warm_up(running)
-        sizes = {title: pss_mib(pid) for pid, title in tree_of(running.pid).items()}
-    yield at_most("idle memory, 2 workers, no spares (PSS)", sum(sizes.values()), 45, f"{len(sizes)} processes", "MB")
+        sizes = [pss_mib(pid) for pid in tree_of(running.pid)]
+    yield at_most("idle memory, 2 workers, no spares (PSS)", sum(sizes), 45, f"{len(sizes)} processes", "MB")
+    with daemon(workers=2) as running:
+        wait_until(lambda: spares(running) == 2, 60, "two pre-started runtimes")
+        sizes = [pss_mib(pid) for pid, title in tree_of(running.pid).items() if waits_for_a_job(title)]
+    yield at_most("a spare Node where two wait (PSS)", max(sizes), 30, f"{len(sizes)} spares", "MB")
 
 
 def warm_up(running: Daemon) -> None:
