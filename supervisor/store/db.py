@@ -240,7 +240,7 @@ def _configure(conn: Writer, synchronous: Synchronous) -> None:
         "PRAGMA cell_size_check = ON",
         "PRAGMA temp_store = MEMORY",
         "PRAGMA mmap_size = 0",
-        "PRAGMA cache_size = -4096",
+        "PRAGMA cache_size = -2048",
         "PRAGMA wal_autocheckpoint = 0",
         f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES:d}",
     ):
