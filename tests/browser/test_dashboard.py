@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 from collections.abc import Iterator
 
@@ -36,6 +37,19 @@ const timer = setInterval(() => {
     process.send({ type: "result", value: { steps: n } }, () => process.disconnect())
   }
 }, 50)
+"""
+
+# Keeps 100 MiB and the CPU busy, until it is told that it was seen.
+BUSY = """
+const kept = Buffer.alloc(100 << 20, 1)
+console.log("x".repeat(2047))
+const until = Date.now() + 300_000
+const burn = () => {
+  const pause = Date.now() + 40
+  while (Date.now() < pause);
+  if (Date.now() < until) setTimeout(burn, 10)
+}
+burn()
 """
 
 HOSTILE_NAME = "<img src=x onerror=window.pwned=1><script>window.pwned=1</script>"
@@ -288,6 +302,78 @@ def test_a_job_is_seen_to_run_to_fail_to_be_retried_and_to_complete(page: Page) 
     browser.driver.refresh()
     browser.sees("step 5 of attempt 2", ".output")
     assert browser.lines() == [f"step {n} of attempt 2" for n in range(1, 6)]
+
+
+def test_what_a_running_job_uses_is_seen_against_its_limits(page: Page) -> None:
+    job = page.submit(BUSY, "--memory", "400M", "--cpu", "90s", name="busy.js")
+    browser = page.enter("read")
+    count_requests(browser)
+    page.go(f"#/jobs/{job}")
+    wait_until(lambda: 100 <= used(browser, "Memory") <= 400, WITHIN_S, "its memory now")
+    assert browser.run(LIMIT, "Memory").endswith(" MiB of 400 MiB")
+    assert browser.run(LIMIT, "CPU").endswith(" of 1 min 30 s")
+    assert browser.run(LIMIT, "Output") == "2 KiB of 16 MiB"
+    seen = used(browser, "CPU")
+    wait_until(lambda: used(browser, "CPU") > seen, WITHIN_S, "more CPU time")
+    browser.lacks(".actions button")
+
+    # Nobody looks: nothing is asked. Somebody looks again: it goes on.
+    hide(browser, True)
+    assert asks_no_more(browser)
+    seen = used(browser, "CPU")
+    hide(browser, False)
+    wait_until(lambda: used(browser, "CPU") > seen, WITHIN_S, "more CPU time once it is looked at again")
+
+    page.listen()
+    os.kill(page.daemon.pid_of("gateway"), signal.SIGKILL)
+    wait_until(lambda: "Connected again" in page.told(), WITHIN_S, "the page to be live again")
+    os.kill(page.daemon.pid_of("broker"), signal.SIGKILL)
+    assert page.daemon.ask("show", str(job))["state"] == "running"
+    seen = used(browser, "CPU")
+    wait_until(lambda: used(browser, "CPU") > seen, WITHIN_S, "more CPU time after the losses")
+
+    page.daemon.ctl("cancel", str(job), check=True)
+    browser.sees("cancelled", ".standing")
+    attempt = page.daemon.ask("show", str(job))["attempts"][0]
+    peak = pytest.approx(attempt["peak_memory_bytes"] / 2**20, abs=1)
+    wait_until(lambda: used(browser, "Memory, peak") == peak, WITHIN_S, "its peak")
+    assert used(browser, "CPU") == pytest.approx(attempt["cpu_s"], abs=1)
+    assert asks_no_more(browser)
+
+
+LIMIT = """
+const row = [...document.querySelectorAll(".limit")].find((one) => one.querySelector(".what").textContent === arguments[0]);
+return row ? row.querySelector(".number").textContent : ""
+"""
+
+
+def used(browser: Browser, name: str) -> float:
+    """The number in a row of `Limits and use`, in seconds or MiB; 0 where only the limit is known."""
+    said = re.match(r"([0-9.]+) (ms|s|MiB) of ", browser.run(LIMIT, name))
+    return 0 if said is None else float(said[1]) / (1000 if said[2] == "ms" else 1)
+
+
+def count_requests(browser: Browser) -> None:
+    """Keeps when the page asks for the workers."""
+    browser.run("""const fetched = window.fetch;
+        window.asked = 0;
+        window.fetch = (path, ...rest) => (path === "/workers" && (window.asked += 1), fetched(path, ...rest))""")
+
+
+def asks_no_more(browser: Browser) -> bool:
+    """Whether it does not ask in half as long again as the pause between two askings."""
+    then_ms, asked = browser.run("return [performance.now(), asked]")
+    wait_until(lambda: browser.run("return performance.now()") > then_ms + 3000, WITHIN_S, "time to pass")
+    return bool(browser.run("return asked") == asked)
+
+
+def hide(browser: Browser, hidden: bool) -> None:
+    """As if the tab were covered by another, or seen again."""
+    browser.run(
+        "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });"
+        "document.dispatchEvent(new Event('visibilitychange'))",
+        hidden,
+    )
 
 
 def test_artifacts_and_output_are_saved_as_they_are(page: Page, tmp_path: pathlib.Path) -> None:

@@ -10,7 +10,9 @@ const NEAR = 0.8;
 
 export class Facts {
   #job;
+  #reached;
   #record = null;
+  #use = null; // Of the attempt that runs, as its keeper measured it last.
   #list = h("dl", { class: "facts" });
   #limits = h("div", { class: "limits" });
   #attempts = attemptTable();
@@ -19,8 +21,10 @@ export class Facts {
   #files = h("ul", { class: "files" });
   #filesSection = section("Artifacts", { hidden: true }, this.#files);
 
-  constructor(job) {
+  /** `reached(attempt)`: how many bytes of the longer of its streams have come, null if that is not known. */
+  constructor(job, reached) {
     this.#job = job;
+    this.#reached = reached;
     this.element = h(
       "div",
       { class: "side" },
@@ -41,9 +45,15 @@ export class Facts {
     this.tick();
   }
 
+  /** What `attempt` uses now, {cpu_s, memory_bytes}: null is not known. It counts while that attempt runs, and no longer. */
+  uses(attempt, { cpu_s, memory_bytes }) {
+    this.#use = { attempt, cpu_s, memory_bytes };
+    this.tick();
+  }
+
   /** Time has passed: a running job has used more of it. */
   tick() {
-    this.#limits.replaceChildren(...usesOf(this.#record).map(limitRow));
+    this.#limits.replaceChildren(...usesOf(this.#record, this.#use, this.#reached).map(limitRow));
     this.#attempts.tick();
   }
 
@@ -105,16 +115,18 @@ function links(jobs) {
 }
 
 /** [name, used, limit, how to say it]; null is not known, or no limit. */
-function usesOf({ limits, attempts, state, started_at }) {
+function usesOf({ limits, attempts, attempt, state, started_at }, use, reached) {
   const last = attempts.at(-1);
   const running = state === "running" && started_at;
+  const now = running && use?.attempt === attempt ? use : null;
+  const peak_bytes = running ? null : last?.peak_memory_bytes ?? null;
   const wall_s = running ? now_s() - seconds(started_at) : last?.wall_s;
-  const printed = last && last.stdout_bytes !== null ? Math.max(last.stdout_bytes, last.stderr_bytes ?? 0) : null;
+  const kept = last && last.stdout_bytes !== null ? Math.max(last.stdout_bytes, last.stderr_bytes ?? 0) : null;
   return [
     ["Time", wall_s, limits.wall_s, running ? elapsed : duration],
-    ["CPU", last?.cpu_s, limits.cpu_s, duration],
-    ["Memory", last?.peak_memory_bytes, limits.memory_bytes, bytes],
-    ["Output", printed, limits.output_bytes, bytes],
+    ["CPU", now ? now.cpu_s : last?.cpu_s, limits.cpu_s, duration],
+    [peak_bytes === null ? "Memory" : "Memory, peak", now ? now.memory_bytes : peak_bytes, limits.memory_bytes, bytes],
+    ["Output", running ? reached(attempt) : kept, limits.output_bytes, bytes],
     ["Disk", null, limits.disk_bytes, bytes],
     ["File size", null, limits.file_size_bytes, bytes],
     ["Processes", null, limits.processes, count],

@@ -12,6 +12,8 @@ import { ending, isFinal, stateWords, visible } from "./words.js";
 const LEAST_MS = 400;
 const EXPLAIN_MS = 1500;
 const EXPLAIN_AGAIN_MS = 10_000;
+const USE_MS = 2000; // A keeper tells what its job uses every second or two.
+const USE_REST = 20;
 
 export class JobView {
   #shell;
@@ -22,6 +24,7 @@ export class JobView {
   #facts;
   #refresh = new Refresh(() => this.#load(), LEAST_MS);
   #reasons = new Refresh(() => this.#explain(), EXPLAIN_MS);
+  #use = new Refresh(() => this.#loadUse(), USE_MS, USE_REST);
   #timers = [];
   #name = h("span", { class: "name" });
   #state = h("span", { class: "state" });
@@ -37,7 +40,7 @@ export class JobView {
     this.#shell = shell;
     this.#job = job;
     this.title = `Job ${job}`;
-    this.#facts = new Facts(job);
+    this.#facts = new Facts(job, (attempt) => this.#stream.reached(attempt));
     this.#dialog = new CancelDialog(job, (reason) => this.#doCancel(reason));
     this.#stream = new JobStream(job, this.#output, {
       link: (state) => {
@@ -75,7 +78,7 @@ export class JobView {
     this.#show(record);
     await Promise.all([this.#stream.begin(status.cursor, record), this.#explain(), this.#facts.loadArtifacts(record)]);
     this.#timers = [
-      setInterval(() => !document.hidden && this.#facts.tick(), 1000),
+      setInterval(() => this.#tick(), 1000),
       setInterval(() => !document.hidden && !isFinal(this.#record.state) && this.#reasons.soon(), EXPLAIN_AGAIN_MS),
     ];
   }
@@ -92,6 +95,7 @@ export class JobView {
     this.#stream.stop();
     this.#refresh.stop();
     this.#reasons.stop();
+    this.#use.stop();
     this.#timers.forEach(clearInterval);
   }
 
@@ -133,6 +137,22 @@ export class JobView {
     this.#reasons.soon();
     if (moved) await this.#facts.loadArtifacts(record);
     return undefined;
+  }
+
+  #tick() {
+    if (document.hidden) return;
+    this.#facts.tick();
+    if (this.#record.state === "running") this.#use.soon();
+  }
+
+  /** What the job uses is known to its worker alone; of one that does not run, or that nobody looks at, it is not asked. */
+  async #loadUse() {
+    const { state, attempt } = this.#record;
+    if (state !== "running" || document.hidden) return;
+    const { workers } = await ask("/workers");
+    const worker = workers.find(({ job }) => job === this.#job);
+    // Meanwhile the next attempt may have begun: what was asked for is not its use.
+    if (this.#record.attempt === attempt) this.#facts.uses(attempt, worker ?? { cpu_s: null, memory_bytes: null });
   }
 
   async #explain() {

@@ -55,6 +55,12 @@ export class JobStream {
     this.#paused = true;
   }
 
+  /** How many bytes of the longer stream of `attempt` have come; null if it is not known. */
+  reached(attempt) {
+    const offsets = this.#printedTo.get(attempt);
+    return offsets ? Math.max(offsets.stdout, offsets.stderr) : null;
+  }
+
   async #tail(stream) {
     const path = `/jobs/${this.#job}/logs?stream=${stream}&attempt=${this.#attempt}`;
     let response;

@@ -1,0 +1,3 @@
+import os
+
+print("who lives here:", os.listdir("/home"))

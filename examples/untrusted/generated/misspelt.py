@@ -1,0 +1,2 @@
+for word in "to be or not to be".split():
+    print(wrod.upper())
