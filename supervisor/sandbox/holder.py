@@ -147,23 +147,21 @@ class Holder:
         """Asks for a slot and returns at once. The slot reports Prepared, LaunchFailed or KeeperLost.
 
         Where the holder itself is the keeper (no pid namespace) a second slot waits for the end of the first.
-        Raises SandboxError if the holder is dead.
+        Raises SandboxError if the holder is dead, or no descriptor is free.
         """
         self._slots += 1
         name = f"job-{self._slots}"
-        ours, theirs = message.pair()
         request = (
             slot_class.network, slot_class.disk_bytes, slot_class.inodes, slot_class.tmp_bytes, slot_class.work, name,
         )  # fmt: skip
-        try:
-            with levels.Step("prepare"):
+        with levels.Step("prepare"), contextlib.ExitStack() as undo:
+            ours, theirs = message.pair()
+            undo.callback(ours.close)
+            with contextlib.closing(theirs):
+                slot = Slot(ours, _copy(self.pidfd, undo), _copy(self._folder_fd, undo), name, known_children)
                 message.send(self._control, request, [theirs.fileno()])
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return Slot(ours, self.pidfd, os.dup(self._folder_fd), name, known_children)
+            undo.pop_all()
+        return slot
 
     def close(self) -> bool:
         """Ends holder, keepers and jobs. True: all verified gone; False: something could not be killed.
@@ -249,6 +247,12 @@ def _spawn(keep_fds: Sequence[int], mark: dict[str, str]) -> tuple[int, _socket.
         for fd in passed:
             os.close(fd)
     return pid, ours
+
+
+def _copy(fd: int, undo: contextlib.ExitStack) -> int:
+    copy = os.dup(fd)
+    undo.callback(os.close, copy)
+    return copy
 
 
 def _readable(fd: int, timeout_s: float) -> bool:

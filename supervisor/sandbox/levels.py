@@ -113,7 +113,7 @@ USER_NAMESPACE = Mechanism(
 )  # fmt: skip
 NO_MORE_NAMESPACES = Mechanism(
     "no_more_user_namespaces", "the job cannot become root of a user namespace of its own",
-    needed=_by_user, holder=user_namespace.forbid_another,
+    needed=_by_user, remedy="writable_proc", holder=user_namespace.forbid_another,
 )  # fmt: skip
 PRIVATE_ROOT = Mechanism(
     "private_root", "the job sees a read-only system and its own folders, nothing else of the host's files",

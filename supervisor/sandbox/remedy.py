@@ -69,6 +69,12 @@ def _namespaces(number: int) -> str:
     return "a kernel with CONFIG_NAMESPACES and all kinds of namespaces in it, 5.12 or newer"
 
 
+def _writable_proc(number: int) -> str:
+    if number == errno.EROFS:
+        return f"/proc/sys must be writable inside the container; {_DOCKER} (Podman: --security-opt unmask=ALL)"
+    return ""
+
+
 def _landlock(number: int) -> str:
     if number == errno.EOPNOTSUPP:
         modules = _text_in("/sys/kernel/security/lsm")
@@ -86,6 +92,7 @@ def _landlock(number: int) -> str:
 _REMEDIES: dict[str, Callable[[int], str]] = {
     "user_namespaces": _user_namespaces,
     "namespaces": _namespaces,
+    "writable_proc": _writable_proc,
     "landlock": _landlock,
 }
 

@@ -36,7 +36,7 @@ _GIVE_UP_S = 6.0
 
 
 class Slot:
-    """Made by Holder.prepare(). Readable (fileno) when receive() has something to say."""
+    """Made by Holder.prepare(); the descriptors are its own. Readable (fileno) when receive() has something to say."""
 
     def __init__(
         self, control: _socket.socket, holder_pidfd: int, folder_fd: int, name: str, known_children: set[int]
@@ -45,7 +45,7 @@ class Slot:
         self._folder_fd = folder_fd
         self._name = name
         self._sweep = OrphanSweep(known_children)
-        self._holder_pidfd = os.dup(holder_pidfd)
+        self._holder_pidfd = holder_pidfd
         self._keeper_pidfd: int | None = None
         self.keeper_pid: int | None = None  # None where the holder itself is the keeper
         self._program_pidfd: int | None = None
@@ -63,6 +63,11 @@ class Slot:
 
     def fileno(self) -> int:
         return self._readiness.fileno()
+
+    @property
+    def give_up_at_s(self) -> float | None:
+        """When receive() is wanted although nothing is readable (monotonic): what cannot be proved gone makes no noise."""
+        return None if self._silent_since_s is None or self._over else self._silent_since_s + _GIVE_UP_S
 
     def receive(self) -> list[Event]:
         """What happened since the last call, in order. Does not block."""
@@ -219,7 +224,7 @@ class Slot:
             self._readiness.register(pidfd, select.EPOLLIN)
         if _has_ended(pidfd) and not self._orphans_left():
             self._finish(self._verdict(reason))
-        elif time.monotonic() - since_s > _GIVE_UP_S:
+        elif time.monotonic() >= since_s + _GIVE_UP_S:
             self._finish(KeeperLost(f"{reason}, and its processes cannot be killed", False))
 
     def _orphans_left(self) -> bool:

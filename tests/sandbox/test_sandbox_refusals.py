@@ -113,6 +113,23 @@ syscalls.keep_capabilities(())
     assert verdicts["plain"][0]
 
 
+@pytest.mark.skipif("namespace" not in HERE, reason="user namespaces are needed to mask a part of /proc")
+def test_a_masked_proc_names_what_unmasks_it(code: str) -> None:
+    before = """
+uid = os.getuid()
+syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
+for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{uid} {uid} 1")):
+    with open(f"/proc/self/{name}", "w") as file: file.write(text)
+syscalls.mount("/proc/sys", "/proc/sys", None, syscalls.MS_BIND | syscalls.MS_REC)
+syscalls.harden_mount("/proc/sys", writable=False)
+syscalls.keep_capabilities(())
+"""
+    verdicts = survey(code, before, as_user=True)
+    ok, step, number, enabling = verdicts["namespace"]
+    assert (ok, step, number) == (False, "no_more_user_namespaces", errno.EROFS)
+    assert "systempaths=unconfined" in str(enabling) and "unmask=ALL" in str(enabling)
+
+
 @pytest.mark.parametrize(
     ("number", "says"), [(errno.EOPNOTSUPP, "lsm=landlock,"), (errno.ENOSYS, "CONFIG_SECURITY_LANDLOCK=y")]
 )
