@@ -47,21 +47,26 @@ def run(context: WorkerContext) -> int:
     if what == "numb":
         faulthandler.disable()
         signal.signal(signal.SIGABRT, signal.SIG_IGN)
-    with open(f"{file_name}.terms", "w", encoding="ascii"):
-        pass
+    tell_terms(file_name)
     needed = {"busy": 2, "deaf": 1_000_000}.get(what, 1)
     while terms < needed:
         signal.sigtimedwait([], 0.02)
         if what not in ("quiet", "numb"):
             context.scoreboard.beat()
-        with open(f"{file_name}.terms", "w", encoding="ascii") as file:
-            file.write(str(terms))
+        tell_terms(file_name)
     return 0 * len(ballast)
 
 
 def count_term(number: int, frame: object) -> None:
     global terms
     terms += 1
+
+
+def tell_terms(file_name: str) -> None:
+    """Whole at each moment: somebody may be reading."""
+    with open(f"{file_name}.draft", "w", encoding="ascii") as file:
+        file.write(str(terms))
+    os.replace(f"{file_name}.draft", f"{file_name}.terms")
 
 
 def read(path: str) -> str:
