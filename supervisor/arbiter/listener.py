@@ -75,7 +75,13 @@ def _bind(path: str, gid: int | None) -> Listener:
 @contextmanager
 def _folder_locked(folder: str) -> Iterator[None]:
     """Looking, unlinking and binding are one step among all daemons that use this folder."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot open the socket's folder {folder}: {error.strerror}: it must be a folder of uid {os.geteuid()}; "
+            "choose another with --socket"
+        ) from error
     give_up_at = time.monotonic() + _FOLDER_LOCK_S
     try:
         while True:
