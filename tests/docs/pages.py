@@ -17,7 +17,8 @@ def page(name: str) -> str:
 
 def all_pages() -> list[pathlib.Path]:
     """Every page that people read, the project's front page too."""
-    return [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "adr").glob("*.md")), ROOT / "README.md"]
+    examples = sorted((ROOT / "examples").rglob("README.md"))
+    return [*sorted(DOCS.rglob("*.md")), *examples, ROOT / "README.md", ROOT / "CHANGELOG.md"]
 
 
 def section(text: str, heading: str) -> str:

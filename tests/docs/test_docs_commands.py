@@ -6,9 +6,11 @@ import argparse
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import ctl.commands
 from ctl import exits
 from ctl.errors import WorkerctlError
 from ctl.parser import main_parser, parse, split, verb_module, verb_parser
@@ -33,10 +35,24 @@ def test_a_verb_has_its_section_with_all_its_options(verb: str) -> None:
     assert options_of(verb_parser(verb)) - words_of(section(page("CLI.md"), verb)) == set()
 
 
+def test_every_command_has_its_verb() -> None:
+    folder = Path(ctl.commands.__file__).parent
+    of_submit = {"submit-batch"}
+    assert {path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py")} - of_submit == set(VERBS)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_section_shows_an_option_that_is_gone(verb: str) -> None:
     usage = section(page("CLI.md"), verb).partition("```text\n")[2].partition("\n\n")[0]
     assert words_of(usage.replace(f"workerctl {verb}", "")) - options_of(verb_parser(verb)) == set()
+
+
+def test_contents_and_the_table_of_json_name_every_verb() -> None:
+    text = page("CLI.md")
+    contents = text[: text.index("\n## ")]
+    assert [verb for verb in VERBS if f"[{verb}](#{verb})" not in contents] == []
+    rows = "\n".join(line.split("|")[1] for line in section(text, "JSON").splitlines() if line.startswith("|"))
+    assert [verb for verb in VERBS if f"`{verb}`" not in rows] == []
 
 
 def test_the_options_of_the_command_itself_are_there() -> None:
