@@ -101,8 +101,11 @@ def save(artifacts: Sequence[Artifact], folder: str, *, force: bool) -> list[str
     Raises InvalidRequest before anything is written if a file is there already, unless `force`; and wherever a name
     would lead through a symbolic link or out of the folder.
     """
-    os.makedirs(folder, exist_ok=True)
-    root = os.open(folder, _FOLDER)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        root = os.open(folder, _FOLDER)
+    except OSError as error:
+        raise invalid(f"{folder}: {error.strerror}") from None
     try:
         parts = [_parts(artifact) for artifact in artifacts]
         if not force:

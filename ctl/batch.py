@@ -6,12 +6,11 @@ The whole file is read and checked before the first job is stored. A script that
 from __future__ import annotations
 
 import json
-import os
 
 from ctl.bulk import Bulk, Entry, check_key, linked, too_large
 from ctl.errors import WorkerctlError, invalid
 from ctl.job import Submitted
-from ctl.prepare import content
+from ctl.prepare import content, new_request_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class _Reader:
         key = said.pop("key", None)
         there, earlier = linked(said.pop("after", ()), self._places)
         wanted = {name: said.pop(name) for name in _CONTENT if name in said}
-        fields = {"request_id": os.urandom(16).hex(), **self._content(wanted, said), **said}
+        fields = {"request_id": new_request_id(), **self._content(wanted, said), **said}
         if there:
             fields["after"] = there
         entry = Entry(fields, earlier)

@@ -6,7 +6,9 @@ A job may wait for an earlier one of the list: within a request it is named by i
 
 from __future__ import annotations
 
-from ctl.connection import encode
+from itertools import islice
+
+from ctl.connection import encode, json_of
 from ctl.errors import NotFound, WorkerctlError, error_of, invalid
 from ctl.job import Submitted
 from ctl.submission import CONDITIONS, awaited
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 MOST_JOBS = 1000
 WINDOW = 2
 """One request is being stored while the next one is made ready and sent."""
+_AT_ONCE = 50
+"""So many jobs are written as JSON in one go."""
 _ROOM_BYTES = 128
 """What stands around the jobs of a request."""
 
@@ -96,25 +100,23 @@ class Bulk:
             if self.answers[first] is not None:
                 first += 1
                 continue
-            parts: list[bytes] = []
-            size = _ROOM_BYTES
-            for place in range(first, min(first + MOST_JOBS, len(self._entries))):
-                if self.answers[place] is not None or not self._earlier_are_known(place, first):
-                    break
-                fields = self._fields(place, range(first, place))
-                if fields is None:
-                    break
-                part = encode(fields).rstrip(b"\n")
-                size += len(part) + 1
-                if size > MAX_LINE and parts:
-                    break
-                parts.append(part)
-            if parts:
-                self._requests.append(range(first, first + len(parts)))
-                first += len(parts)
-                yield b'{"jobs":[%s]}' % b",".join(parts)
+            count, text = _written(self._together(first))
+            if count:
+                self._requests.append(range(first, first + count))
+                first += count
+                yield b'{"jobs":[%s]}' % text
             elif self.answers[first] is None:
                 yield None
+
+    def _together(self, first: int) -> Iterator[dict[str, Any]]:
+        """The fields of the jobs from `first` on that may go into one request."""
+        for place in range(first, min(first + MOST_JOBS, len(self._entries))):
+            if self.answers[place] is not None or not self._earlier_are_known(place, first):
+                return
+            fields = self._fields(place, range(first, place))
+            if fields is None:
+                return
+            yield fields
 
     def _earlier_are_known(self, place: int, first: int) -> bool:
         return all(other >= first or self.answers[other] is not None for other, _ in self._entries[place].earlier)
@@ -182,6 +184,27 @@ def too_large(entry: Entry) -> WorkerctlError | None:
         if size > MAX_LINE
         else None
     )
+
+
+def _written(jobs: Iterator[dict[str, Any]]) -> tuple[int, bytes]:
+    """As many of the jobs as fit into a line, and at least one: how many that are, and their JSON without brackets."""
+    parts: list[bytes] = []
+    count = 0
+    room = MAX_LINE - _ROOM_BYTES
+    while few := list(islice(jobs, _AT_ONCE)):
+        part = json_of(few)[1:-1]
+        if len(part) >= room:
+            for part in map(json_of, few):
+                room -= len(part) + 1
+                if room < 0 and count:
+                    break
+                parts.append(part)
+                count += 1
+            break
+        room -= len(part) + 1
+        parts.append(part)
+        count += len(few)
+    return count, b",".join(parts)
 
 
 def _submitted(value: dict[str, Any]) -> Submitted:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 ANSWER_S = 10.0
+SENT_AT_ONCE_BYTES = 64 << 10
+_to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class Lost(Exception):
@@ -36,6 +38,8 @@ class Connection:
         self._buffer = LineBuffer(max_line=MAX_ANSWER)
         self._answers: list[dict[str, Any]] = []
         self._last_id = 0
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.settimeout(answer_s)
@@ -60,28 +64,44 @@ class Connection:
 
     def send(self, op: str, fields: dict[str, Any] | bytes) -> int:
         """Sends one request; returns its number, which its answers carry. `fields` may be written as JSON already."""
+        number = self.send_soon(op, fields)
+        self._send()
+        return number
+
+    def send_soon(self, op: str, fields: dict[str, Any] | bytes) -> int:
+        """The same, sent with others before anything is waited for."""
         self._last_id += 1
         if isinstance(fields, bytes):
             line = b'{"op":"%s","id":%d,%s\n' % (op.encode(), self._last_id, fields.removeprefix(b"{"))
         else:
             line = encode({"op": op, "id": self._last_id, **fields})
-        try:
-            self._socket.settimeout(self.answer_s)
-            self._socket.sendall(line)
-        except TimeoutError:
-            raise self._silent() from None
-        except OSError as error:
-            self._read_last_words(error)
+        self._unsent.append(line)
+        self._unsent_bytes += len(line)
+        if self._unsent_bytes >= SENT_AT_ONCE_BYTES:
+            self._send()
         return self._last_id
 
     def receive(self, deadline: float | None = None) -> dict[str, Any]:
         """The next answer, whole. `deadline` is monotonic; None waits until the connection ends."""
         while not self._answers:
+            self._send()
             data = self._read(deadline)
             if not data:
                 raise Lost("the daemon closed the connection")
             self._take(data)
         return self._answers.pop(0)
+
+    def _send(self) -> None:
+        if not self._unsent:
+            return
+        lines, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0
+        try:
+            self._socket.settimeout(self.answer_s)
+            self._socket.sendall(lines)
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError as error:
+            self._read_last_words(error)
 
     def _read(self, deadline: float | None) -> bytes:
         timeout_s = None if deadline is None else deadline - time.monotonic()
@@ -132,14 +152,7 @@ def value_of(answer: dict[str, Any]) -> Any:
 
 def encode(request: dict[str, Any]) -> bytes:
     """`request` as one line; raises InvalidRequest if it is no valid UTF-8 or longer than a line may be."""
-    try:
-        text = json.dumps(request, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        line = text.encode() + b"\n"
-    except UnicodeEncodeError as error:
-        part = error.object[max(0, error.start - 20) : error.end + 20]
-        raise invalid(f"only valid UTF-8 can be sent, and this is none: …{part!r}…") from None
-    except (TypeError, ValueError) as error:
-        raise invalid(f"the request cannot be written as JSON: {error}") from None
+    line = json_of(request) + b"\n"
     if len(line) > MAX_LINE:
         raise error_of(
             "frame_too_large",
@@ -147,6 +160,17 @@ def encode(request: dict[str, Any]) -> bytes:
             "environment, or give the data as a file (--file, --stdin)",
         )
     return line
+
+
+def json_of(value: Any) -> bytes:
+    """`value` as JSON; raises InvalidRequest if it is none, or no valid UTF-8."""
+    try:
+        return _to_text(value).encode()
+    except UnicodeEncodeError as error:
+        part = error.object[max(0, error.start - 20) : error.end + 20]
+        raise invalid(f"only valid UTF-8 can be sent, and this is none: …{part!r}…") from None
+    except (TypeError, ValueError) as error:
+        raise invalid(f"the request cannot be written as JSON: {error}") from None
 
 
 def connect(sockets: Sequence[str], answer_s: float = ANSWER_S) -> Connection:

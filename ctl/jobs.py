@@ -69,10 +69,10 @@ class Jobs(Asking):
 
     def newest(self) -> int:
         """The id of your newest job; raises NotFound if you have none."""
-        jobs = self.list(limit=1)
+        jobs = self._ask("list", {"mine": True, "limit": 1})["jobs"]
         if not jobs:
             raise NotFound("not_found", "you have no job yet: `workerctl submit FILE` makes one")
-        return jobs[0].id
+        return int(jobs[0]["id"])
 
     def logs(self, job: AnyJob, stream: str = "stdout", attempt: int | None = None) -> bytes:
         """All that the job wrote to `stream` so far in that attempt (the last one's unless told otherwise)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 
 from ctl.blob import blob_of_bytes, blob_of_file, blob_of_stdin
@@ -75,9 +76,14 @@ def prepare_all(session: Session, jobs: Iterable[Mapping[str, Any]]) -> list[Ent
         key = options.pop("key", None)
         try:
             there, earlier = linked(options.pop("after", None) or (), places)
-            with prepare(options.pop("file", None), {**options, "after": there}) as request:
+            if there:
+                options["after"] = there
+            request = _prepared(options.pop("file", None), options)
+            try:
                 request.put(session)
-                entries.append(Entry(request.fields, earlier))
+            finally:
+                request.close()
+            entries.append(Entry(request.fields, earlier))
             if key is not None:
                 places[check_key(key, places)] = number
         except WorkerctlError as error:
@@ -104,9 +110,14 @@ def content(**what: Any) -> Iterator[Prepared]:
         request.close()
 
 
+def new_request_id() -> str:
+    """Unlike every other one. Later ones sort behind earlier ones, so that the daemon's index of them grows at its end."""
+    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
+
+
 def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> Prepared:
     name = options.pop("name", None)
-    request_id = options.pop("request_id", None) or os.urandom(16).hex()
+    request_id = options.pop("request_id", None) or new_request_id()
     what = {key: options.pop(key, None) for key in ("source", "main", "files", "stdin", "stdin_file")}
     asked = submit_fields(options)
     is_typed = "type" in asked and file is None and not any(value is not None for value in what.values())

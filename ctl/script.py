@@ -10,7 +10,7 @@ import json
 import os
 import stat
 
-from ctl.blob import Blob, blob_of_bytes, blob_of_file, blob_of_stdin
+from ctl.blob import Blob, blob_of_bytes, blob_of_file, blob_of_stdin, unreadable
 from ctl.errors import invalid
 
 TYPE_CHECKING = False
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 INLINE_BYTES = 256 << 10
 _INLINE_JSON_BYTES = 384 << 10
 """Two texts of this size, escaped, fit into one line together with arguments and environment."""
+_SMALL_BYTES = 64 << 10
+"""So much text fits even if each byte of it is escaped."""
 DEFAULT_MAINS = ("index.js", "main.py", "main.sh")
 _NODE_ENDINGS = ("", ".js", ".cjs", ".mjs", "/index.js")
 _TELLING_ENDINGS = frozenset({".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".py", ".sh", ".bash"})
@@ -56,18 +58,45 @@ def read_script(path: str, main: str | None = None, files: Iterable[str] = ()) -
     files = list(files)
     if path == "-":
         return _from_stdin(main, files)
-    if os.path.isdir(path):
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
         return _from_folder(path, main, files)
     if main is not None:
         raise invalid(f"--main names the script inside a folder, but {path} is not a folder")
-    blob = blob_of_file(path)
     name = os.path.basename(path)
-    return _single(blob, name, os.path.dirname(path), files, executable=bool(_mode(path) & stat.S_IXUSR))
+    text = small_text(path) if stat.S_ISREG(mode) and not files else None
+    if text is not None:
+        return Script({"name": _label(name), "source": text}, [])
+    return _single(blob_of_file(path), name, os.path.dirname(path), files, executable=_is_executable(mode))
 
 
 def from_text(source: str, name: str, files: Iterable[str] = ()) -> Script:
     """The job's content for a script that is already in memory; `files` are relative to the current folder."""
-    return _single(blob_of_bytes(source.encode()), name, "", list(files), executable=False)
+    files = list(files)
+    data = source.encode()
+    if not files and len(data) <= _SMALL_BYTES:
+        return Script({"name": _label(name), "source": source}, [])
+    return _single(blob_of_bytes(data), name, "", files, executable=False)
+
+
+def small_text(path: str) -> str | None:
+    """The text of a file that is so small that it surely goes inside a request; None for every other one."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(file, _SMALL_BYTES + 1)
+            while len(data) <= _SMALL_BYTES and (more := os.read(file, _SMALL_BYTES)):
+                data += more
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if len(data) > _SMALL_BYTES:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def inline_text(blob: Blob) -> str | None:
@@ -128,7 +157,7 @@ def _beside(path: str, folder: str, warnings: list[str]) -> Place:
     if os.path.isdir(path):
         blob = _packed(path, warnings)
         return Place(blob, relative, kind="tar")
-    return Place(blob_of_file(path), relative, 0o755 if _mode(path) & stat.S_IXUSR else 0o644)
+    return Place(blob_of_file(path), relative, 0o755 if _is_executable(_mode(path)) else 0o644)
 
 
 def _from_folder(folder: str, main: str | None, files: list[str]) -> Script:
@@ -137,10 +166,17 @@ def _from_folder(folder: str, main: str | None, files: list[str]) -> Script:
     name = os.path.basename(os.path.abspath(folder)) or "folder"
     chosen = _main_of(folder, main)
     warnings: list[str] = []
-    with open(os.path.join(folder, chosen), "rb") as file:
-        by_head = _type_by_head(chosen, file.read(4))
+    by_head = _type_by_head(chosen, _head(os.path.join(folder, chosen)))
     blob = _packed(folder, warnings)
     return Script({"name": _label(name), "main": chosen, **by_head}, [Place(blob, ".", kind="tar")], warnings)
+
+
+def _head(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _packed(folder: str, warnings: list[str]) -> Blob:
@@ -202,5 +238,12 @@ def _label(name: str) -> str:
 
 
 def _mode(path: str) -> int:
-    seen = os.stat(path)
-    return seen.st_mode if stat.S_ISREG(seen.st_mode) else 0
+    """What it is and what may be done with it; 0 if there is nothing."""
+    try:
+        return os.stat(path).st_mode
+    except (OSError, ValueError):
+        return 0
+
+
+def _is_executable(mode: int) -> bool:
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IXUSR)

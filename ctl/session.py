@@ -206,7 +206,7 @@ class Session:
         while True:
             while len(sent) < window and (request := coming.next()) is not None:
                 place, fields = request
-                sent[connection.send(op, fields)] = place
+                sent[connection.send_soon(op, fields)] = place
             if not sent:
                 return
             answer = connection.receive(time.monotonic() + self._answer_s)

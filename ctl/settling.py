@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
-from ctl.errors import WaitTimeout
+from ctl.errors import WaitTimeout, invalid
+from ctl.submission import duration_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
     from typing import Any
 
@@ -18,10 +20,23 @@ LONGEST_PAUSE_S = 0.5
 READY = frozenset({"idle", "busy"})
 
 
+def add_wait(parser: argparse.ArgumentParser, until: str) -> None:
+    """The options --wait and --timeout."""
+    parser.add_argument("--wait", action="store_true", help=until)
+    parser.add_argument("--timeout", metavar="D", help="with --wait: wait at most so long (exit 124)")
+
+
+def check_wait(options: argparse.Namespace) -> None:
+    """Raises InvalidRequest, before anything is begun, where the two do not go together."""
+    if options.timeout is None:
+        return
+    if not options.wait:
+        raise invalid("--timeout says how long to wait: it goes with --wait")
+    duration_s("timeout", options.timeout)
+
+
 def statuses(client: Client, timeout: str | float | None, still: Callable[[], str]) -> Iterator[dict[str, Any]]:
     """The daemon's status, again and again; raises WaitTimeout with what is `still` to come."""
-    from ctl.submission import duration_s
-
     end = None if timeout is None else time.monotonic() + duration_s("timeout", timeout)
     pause_s = FIRST_PAUSE_S
     while True:

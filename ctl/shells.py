@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _PATH_METAVARS = frozenset({"PATH", "FILE"})
 _IDS = "workerctl list -q --limit 100 2>/dev/null"
+_BASH_IDS = f'COMPREPLY=($(compgen -W "@last $({_IDS})" -- "$cur"))'
+_ZSH_IDS = f"compadd -- @last $({_IDS})"
+_FISH_IDS = f"-a '@last ({_IDS})'"
 
 
 class Option:
@@ -26,6 +29,7 @@ class Option:
         self.help = (action.help or "").replace("%%", "%")
         self.takes_value = action.nargs != 0
         self.takes_path = action.metavar in _PATH_METAVARS
+        self.takes_job = "--after" in self.flags
         self.words: tuple[str, ...] = tuple(map(str, action.choices or ()))
         if "--state" in self.flags:
             self.words = tuple(STATES)
@@ -60,7 +64,7 @@ _workerctl() {{
         esac
     done
     case $verb:$prev in
-{cases}        :--socket) COMPREPLY=($(compgen -f -- "$cur")) ;;
+{cases}        :--socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         :*) COMPREPLY=($(compgen -W {_quoted(" ".join(VERBS))} -- "$cur")) ;;
     esac
 }}
@@ -76,7 +80,9 @@ def _bash_case(verb: str) -> str:
         if option.words:
             lines.append(f'{patterns}) COMPREPLY=($(compgen -W {_quoted(" ".join(option.words))} -- "$cur")) ;;')
         elif option.takes_path:
-            lines.append(f'{patterns}) COMPREPLY=($(compgen -f -- "$cur")) ;;')
+            lines.append(f'{patterns}) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;')
+        elif option.takes_job:
+            lines.append(f"{patterns}) {_BASH_IDS} ;;")
         elif option.takes_value:
             lines.append(f"{patterns}) ;;")
     flags = " ".join(flag for option in options for flag in option.flags)
@@ -88,9 +94,9 @@ def _bash_case(verb: str) -> str:
 
 def _bash_argument(verb: str) -> str:
     if verb in TAKES_SCRIPT:
-        return 'COMPREPLY=($(compgen -f -- "$cur"))'
+        return 'mapfile -t COMPREPLY < <(compgen -f -- "$cur")'
     if verb in TAKES_JOBS:
-        return f'COMPREPLY=($(compgen -W "@last $({_IDS})" -- "$cur"))'
+        return _BASH_IDS
     words = words_of(verb)
     return f'COMPREPLY=($(compgen -W {_quoted(" ".join(words))} -- "$cur"))' if words else ":"
 
@@ -118,7 +124,8 @@ _workerctl() {{
         :*) _describe verb verbs ;;
     esac
 }}
-compdef _workerctl workerctl
+# As a file of $fpath this is run by the first completion, which is then to be answered; elsewhere it is sourced.
+if [[ ${{funcstack[1]-}} == _workerctl ]]; then _workerctl "$@"; else compdef _workerctl workerctl; fi
 """
 
 
@@ -131,6 +138,8 @@ def _zsh_case(verb: str) -> str:
             lines.append(f"{patterns}) compadd -- {' '.join(option.words)} ;;")
         elif option.takes_path:
             lines.append(f"{patterns}) _files ;;")
+        elif option.takes_job:
+            lines.append(f"{patterns}) {_ZSH_IDS} ;;")
         elif option.takes_value:
             lines.append(f"{patterns}) ;;")
     described = " ".join(
@@ -146,7 +155,7 @@ def _zsh_argument(verb: str) -> str:
     if verb in TAKES_SCRIPT:
         return "_files"
     if verb in TAKES_JOBS:
-        return f"compadd -- @last $({_IDS})"
+        return _ZSH_IDS
     words = words_of(verb)
     return f"compadd -- {' '.join(words)}" if words else ":"
 
@@ -162,7 +171,7 @@ def fish() -> str:
         if verb in TAKES_SCRIPT:
             lines.append(f"{seen} -F")
         elif verb in TAKES_JOBS:
-            lines.append(f"{seen} -a '@last ({_IDS})'")
+            lines.append(f"{seen} {_FISH_IDS}")
         elif words := words_of(verb):
             lines.append(f"{seen} -a '{' '.join(words)}'")
     return "\n".join(lines) + "\n"
@@ -174,6 +183,8 @@ def _fish_option(option: Option) -> str:
         parts.append(f"-x -a '{' '.join(option.words)}'")
     elif option.takes_path:
         parts.append("-r -F")
+    elif option.takes_job:
+        parts.append(f"-x {_FISH_IDS}")
     elif option.takes_value:
         parts.append("-x")
     return " ".join([*parts, f"-d {_fish_quoted(option.help)}"])

@@ -6,8 +6,11 @@ the daemon's to decide.
 
 from __future__ import annotations
 
+import re
+
 from ctl.errors import invalid
 from ctl.job import id_of
+from ctl.numbers import is_number, job_number_of
 from supervisor.core.units import parse_duration_s, parse_size_bytes
 
 TYPE_CHECKING = False
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from ctl.job import Job, Submitted
 
 CONDITIONS = ("ok", "any", "fail")
+_WHOLE = re.compile(r"[+-]?\d{1,100}", re.ASCII)
 DURATIONS = {"timeout": "wall_s", "cpu": "cpu_s"}
 SIZES = {"memory": "memory_bytes", "file_size": "file_size_bytes", "disk": "disk_bytes", "output": "output_bytes"}
 COUNTS = {"processes": "processes", "open_files": "open_files"}
@@ -46,9 +50,11 @@ OPTIONS = frozenset(
 
 def submit_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that `options` stand for; an option that is None is unsaid. Raises InvalidRequest."""
-    unknown = sorted(set(options) - OPTIONS)
+    unknown = options.keys() - OPTIONS
     if unknown:
-        raise invalid(f"there is no option {', '.join(unknown)}; there are {', '.join(sorted(OPTIONS))}")
+        raise invalid(f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(OPTIONS))}")
+    if not options:
+        return {}
     said = {name: value for name, value in options.items() if value is not None}
     fields: dict[str, Any] = {name: said[name] for name in PLAIN if name in said}
     for name in ("priority", "retries"):
@@ -120,10 +126,11 @@ def _size_bytes(option: str, value: str | int) -> int:
 
 
 def _whole(option: str, value: str | int) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise invalid(f"{_dashed(option)}: {value!r} is not a whole number") from None
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, str) or _WHOLE.fullmatch(value.strip()) is None:
+        raise invalid(f"{_dashed(option)}: {value!r} is not a whole number")
+    return int(value)
 
 
 def moment(value: str | datetime) -> str:
@@ -140,12 +147,12 @@ def awaited(value: str | int | Job | Submitted | dict[str, Any]) -> dict[str, An
     if not isinstance(value, str):
         return {"job": id_of(value)}
     job, colon, condition = value.partition(":")
-    if not (job.isascii() and job.isdecimal() and int(job) > 0) or (colon and condition not in CONDITIONS):
+    if not (is_number(job) and job.strip("0")) or (colon and condition not in CONDITIONS):
         raise invalid(
             f"--after: {value!r} is not JOB[:CONDITION] such as 42 or 42:any; the conditions are ok (it must complete, "
             "the default), any (it must end) and fail (it must fail)"
         )
-    return {"job": int(job), "condition": condition or "ok"}
+    return {"job": job_number_of(job), "condition": condition or "ok"}
 
 
 def backoff(value: str | Mapping[str, float]) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from supervisor.core.names import RUNTIMES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-RUNTIMES = ("node", "python", "shell", "exec")
 _SAME_NAME = (
     "name",
     "main",

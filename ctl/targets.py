@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctl.errors import WorkerctlError, invalid
+from ctl.numbers import is_number, job_number_of
 from supervisor.core.names import STATES
 
 TYPE_CHECKING = False
@@ -35,9 +36,9 @@ def job_id(client: Client, word: str) -> int:
     """The id that `word` stands for; raises InvalidRequest, NotFound."""
     if word == LAST:
         return client.newest()
-    if not (word.isascii() and word.isdecimal() and int(word) > 0):
+    if not is_number(word) or not word.strip("0"):
         raise invalid(f"{word!r} is no job: give an id such as 42, or @last for your newest job")
-    return int(word)
+    return job_number_of(word)
 
 
 def job_ids(client: Client, words: Iterable[str]) -> list[int]:

@@ -154,6 +154,10 @@ def _encoded(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+NO_NEWLINE = r"(?!\n)"
+"""What makes the `$` of Python's patterns the very end, as a reader takes it."""
+
+
 def type_words(kind: inspect.Type) -> str:
     """A type as a reader of the page understands it."""
     match kind:
@@ -166,7 +170,7 @@ def type_words(kind: inspect.Type) -> str:
             return "number" + _range(kind.ge, kind.le)
         case inspect.StrType():
             words = _range(kind.min_length, kind.max_length, " characters")
-            return f"string{words}" + (f" matching `{kind.pattern}`" if kind.pattern else "")
+            return f"string{words}" + (f" matching `{kind.pattern.removesuffix(NO_NEWLINE)}`" if kind.pattern else "")
         case inspect.VarTupleType():
             words = _range(kind.min_length, kind.max_length, "")
             return f"array{words} of {type_words(kind.item_type)}"

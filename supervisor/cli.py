@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final
 import supervisor
 
 if TYPE_CHECKING:
-    from supervisor.config import Flags, Pool
+    from supervisor.config import Flags, Pool, Settings
     from supervisor.paths import Paths
 
 _PROGRAM: Final = "worker-supervisor"
 _USAGE_ERROR: Final = 2
+_HANDOVER: Final = "WORKER_SUPERVISOR_HANDOVER"
+"""`handover.HANDOVER_VARIABLE`, known before anything is imported."""
 
 _EPILOG: Final = """\
 examples:
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    _stay_hidden()
     from supervisor import log
     from supervisor.arbiter import handover
     from supervisor.arbiter.main import run
@@ -76,8 +79,29 @@ def _serve(arguments: argparse.Namespace) -> int:
             raise
         # They were good a moment ago, when this code was checked: nobody's job ends for that.
         settings = handover.settings_of(left)
+        _log_as_before(settings)
         print(f"{_PROGRAM}: going on with the settings of before the upgrade: {error}", file=sys.stderr)
     return run(settings, reread, left=left)
+
+
+def _stay_hidden() -> None:
+    """Jobs run while this program takes over from another: the exec has opened our memory to those of our user."""
+    if _HANDOVER in os.environ:
+        from supervisor.arbiter import prctl
+
+        prctl.hide_memory()
+
+
+def _log_as_before(settings: Settings) -> None:
+    """To stderr if even that cannot be had."""
+    from supervisor import log
+    from supervisor.config import LogSettings
+    from supervisor.core.errors import SettingsError
+
+    try:
+        log.configure("arbiter", settings.log)
+    except SettingsError:
+        log.configure("arbiter", LogSettings())
 
 
 def _preflight(arguments: argparse.Namespace) -> int:

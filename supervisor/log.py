@@ -55,17 +55,18 @@ def announce(sentence: str) -> None:
 
 
 def _open(path: str | None) -> int:
+    """The old file is closed only when there is another: until then, whatever goes wrong, records go there."""
     global _file_fd
-    if _file_fd is not None:
-        os.close(_file_fd)
-        _file_fd = None
-    if path is None:
-        return _STDERR
-    try:
-        _file_fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise SettingsError(f"log.file: cannot open {path}: {error.strerror}") from error
-    return _file_fd
+    before, fd = _file_fd, None
+    if path is not None:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise SettingsError(f"log.file: cannot open {path}: {error.strerror}") from error
+    _file_fd = fd
+    if before is not None:
+        os.close(before)
+    return _STDERR if fd is None else fd
 
 
 def forget_inherited() -> None:

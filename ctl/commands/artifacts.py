@@ -5,6 +5,7 @@ from __future__ import annotations
 from ctl.artifacts import named, save, save_file
 from ctl.console import STDOUT, escape
 from ctl.errors import invalid
+from ctl.numbers import maybe_number_of
 from ctl.table import print_table
 from ctl.targets import add_job, job_id
 from supervisor.core.units import format_size
@@ -43,7 +44,7 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Lists, or brings."""
     _check(options)
     job = job_id(client, options.job)
-    found = client.artifacts(job, _attempt(options.attempt))
+    found = client.artifacts(job, maybe_number_of("--attempt", options.attempt, 1))
     if options.get is not None:
         _get(console, named(found, job, options.get), options)
     elif options.folder is not None:
@@ -62,14 +63,6 @@ def _check(options: argparse.Namespace) -> None:
         raise invalid("--force goes with --get or --all")
     if options.json and options.target == "-":
         raise invalid("--json: stdout takes either JSON or the file; write the file elsewhere with -o FILE")
-
-
-def _attempt(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise invalid(f"--attempt: {text!r} is not a whole number from 1 on")
-    return int(text)
 
 
 def _get(console: Console, artifact: Artifact, options: argparse.Namespace) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ctl import exits
+from ctl.errors import invalid
 from ctl.settling import until_drained
+from ctl.submission import duration_s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Drains, or ends it."""
+    if options.timeout is not None:
+        duration_s("timeout", options.timeout)
+        if options.end:
+            raise invalid("--end waits for nothing: it goes without --timeout")
     state = client.drain(on=not options.end)
     if not options.end:
         if state["running"] and not (console.quiet or console.json):

@@ -7,6 +7,7 @@ from ctl.commands.follow import told
 from ctl.console import escape
 from ctl.errors import invalid
 from ctl.moments import local
+from ctl.numbers import maybe_number_of, number_of
 from ctl.targets import job_id
 
 TYPE_CHECKING = False
@@ -47,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints them."""
-    after = None if options.after is None else _number("--after", options.after, 2**53)
-    limit = None if options.limit is None else _number("--limit", options.limit, GREATEST_LIMIT)
+    after = maybe_number_of("--after", options.after)
+    limit = None if options.limit is None else number_of("--limit", options.limit, 0, GREATEST_LIMIT)
     if options.follow and after is not None and limit is not None:
         raise invalid("--limit says with how many old events -f begins, and so does --after: give one of the two")
     if after is None and limit is None:
@@ -71,9 +72,3 @@ def _words(event: Event) -> str:
     """As `follow` tells it, with what is not known when one watches everything."""
     more = [event.data.get(name) for name in ("name", "worker")] if event.job is not None else []
     return ", ".join([told(event), *(str(word) for word in more if word)])
-
-
-def _number(option: str, text: str, greatest: int) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= greatest):
-        raise invalid(f"{option}: {text!r} is not a number from 0 to {greatest}")
-    return int(text)

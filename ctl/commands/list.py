@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ctl.errors import invalid
 from ctl.job_columns import JOBS
+from ctl.numbers import maybe_number_of
 from ctl.targets import add_filter, states_of
 
 TYPE_CHECKING = False
@@ -26,15 +26,16 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
     add_filter(parser)
-    parser.add_argument("--limit", metavar="N", help=f"at most so many (default {USUAL_LIMIT})")
-    parser.add_argument("--all", action="store_true", help="all of them")
+    most = parser.add_mutually_exclusive_group()
+    most.add_argument("--limit", metavar="N", help=f"at most so many (default {USUAL_LIMIT})")
+    most.add_argument("--all", action="store_true", help="all of them")
     JOBS.add_options(parser)
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints the list."""
     JOBS.check(options)
-    limit = None if options.all else _limit(options.limit)
+    limit = None if options.all else maybe_number_of("--limit", options.limit, 1) or USUAL_LIMIT
     jobs = JOBS.sorted(client.list(states_of(options.state), options.queue, limit=limit), options)
     if console.json:
         console.print_json([job.raw for job in jobs])
@@ -48,11 +49,3 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     else:
         console.say("no jobs")
     return 0
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return USUAL_LIMIT
-    if not text.isdecimal() or int(text) < 1:
-        raise invalid(f"--limit: {text!r} is not a number of jobs; --all shows all")
-    return int(text)

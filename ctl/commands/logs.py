@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ctl import exits
 from ctl.console import STDOUT
-from ctl.errors import invalid
 from ctl.follow import Event, Output
 from ctl.logs import pieces, tail_offset
+from ctl.numbers import maybe_number_of
 from ctl.targets import add_job, job_id
 
 TYPE_CHECKING = False
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Writes the output."""
     job = job_id(client, options.job)
-    tail = _number("--tail", options.tail, 0)
-    wanted = _number("--attempt", options.attempt, 1)
+    tail = maybe_number_of("--tail", options.tail)
+    wanted = maybe_number_of("--attempt", options.attempt, 1)
     streams = (options.stream,) if options.stream else STREAMS
     attempt, position, over, removed = wanted, dict.fromkeys(STREAMS, 0), True, False
     try:
@@ -115,11 +115,3 @@ def _write(console: Console, output: Output) -> None:
         console.print_json(value)
     else:
         console.write(STDOUT, output.data)
-
-
-def _number(option: str, text: str | None, least: int) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal()) or int(text) < least:
-        raise invalid(f"{option}: {text!r} is not a whole number from {least} on")
-    return int(text)

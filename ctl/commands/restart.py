@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctl import exits
 from ctl.console import escape
-from ctl.settling import until_renewed
+from ctl.settling import add_wait, check_wait, until_renewed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ EXAMPLES = ("workerctl restart", "workerctl restart scripts --wait --timeout 10m
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
     parser.add_argument("pool", metavar="POOL", nargs="?", help="only this pool")
-    parser.add_argument("--wait", action="store_true", help="return when all are replaced")
-    parser.add_argument("--timeout", metavar="D", help="with --wait: wait at most so long (exit 124)")
+    add_wait(parser, "return when all are replaced")
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Begins it, and waits if asked to."""
+    check_wait(options)
     names = client.restart(options.pool)
     parked = until_renewed(client, names, options.timeout) if options.wait else []
     for sentence in parked:

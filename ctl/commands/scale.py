@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ctl import exits
 from ctl.console import escape
-from ctl.errors import invalid
-from ctl.settling import until_scaled
+from ctl.numbers import number_of
+from ctl.settling import add_wait, check_wait, until_scaled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ctl.client import Client
     from ctl.console import Console
 
+MOST_WORKERS = 1024
 DESCRIPTION = """\
 Gives a pool N workers. New ones start at once; surplus ones, the highest numbers first, finish their job and take no
 more. Holds until the next reload or start, which go by the settings."""
@@ -23,16 +24,15 @@ EXAMPLES = ("workerctl scale scripts 8", "workerctl scale --wait --timeout 1m sc
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
     parser.add_argument("pool", metavar="POOL", help="the pool's name, such as scripts")
-    parser.add_argument("replicas", metavar="N", help="how many workers it is to have, 0 to 1024")
-    parser.add_argument("--wait", action="store_true", help="return when the pool has exactly so many")
-    parser.add_argument("--timeout", metavar="D", help="with --wait: wait at most so long (exit 124)")
+    parser.add_argument("replicas", metavar="N", help=f"how many workers it is to have, 0 to {MOST_WORKERS}")
+    add_wait(parser, "return when the pool has exactly so many")
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Scales it."""
-    if not options.replicas.isdecimal() or int(options.replicas) > 1024:
-        raise invalid(f"a pool has 0 to 1024 workers, not {escape(options.replicas)!r}")
-    scaled = client.scale(options.pool, int(options.replicas))
+    replicas = number_of("the number of workers", options.replicas, 0, MOST_WORKERS)
+    check_wait(options)
+    scaled = client.scale(options.pool, replicas)
     parked = []
     if options.wait:
         parked = until_scaled(client, scaled["pool"], scaled["replicas"], options.timeout)

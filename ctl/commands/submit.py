@@ -74,6 +74,8 @@ def run(client: Client, console: Console, options: argparse.Namespace) -> int:
 def submit_script(client: Client, console: Console, options: argparse.Namespace) -> Submitted:
     """Submits what the options say; warnings, and what `--at` and `--unique` came to, go to stderr."""
     require_something(options)
+    if options.on_conflict is not None and options.unique is None:
+        raise invalid("--on-conflict says what a taken key means: it goes with --unique KEY")
     arguments = prepared_arguments(client, console, options)
     submitted = client.submit(**arguments)
     if submitted.existing:

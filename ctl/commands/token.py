@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ctl.errors import invalid
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -9,7 +11,8 @@ if TYPE_CHECKING:
     from ctl.client import Client
     from ctl.console import Console
 
-ROLES = ("read", "write", "webhook")
+WEBHOOK = "webhook"
+ROLES = ("read", "write", WEBHOOK)
 EXAMPLES = (
     "workerctl token --url",
     'curl -H "Authorization: Bearer $(workerctl token --role read)" http://127.0.0.1:8080/jobs',
@@ -31,12 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints it and nothing else: `$(workerctl token)` is the token."""
+    is_key = options.role == WEBHOOK
+    if options.url and is_key:
+        raise invalid("--url is the dashboard's address with a token in it, and the key of webhooks is none")
     answer = client.token(options.role)
-    url = address(answer)
     if console.json:
-        console.print_json({**answer, "dashboard": url})
+        console.print_json({**answer, "dashboard": None if is_key else address(answer)})
     else:
-        console.print(url if options.url else answer["token"])
+        console.print(address(answer) if options.url else answer["token"])
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 
 from ctl import exits
 from ctl.console import escape
-from ctl.settling import until_upgraded
+from ctl.settling import add_wait, check_wait, until_upgraded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own options."""
     parser.add_argument("--python", metavar="PATH", help="interpreter that has the new code (default: the present one)")
-    parser.add_argument("--wait", action="store_true", help="return when broker and workers are replaced too")
-    parser.add_argument("--timeout", metavar="D", help="with --wait: wait at most so long (exit 124)")
+    add_wait(parser, "return when broker and workers are replaced too")
 
 
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Upgrades, and waits if asked to."""
+    check_wait(options)
     # Not resolved: that an interpreter is a link is what makes it one of a virtual environment.
     python = None if options.python is None else os.path.abspath(options.python)
     done = client.upgrade(python)

@@ -37,12 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(client: Client, console: Console, options: argparse.Namespace) -> int:
     """Prints them."""
     WORKERS.check(options)
-    workers = client.workers()
+    workers = WORKERS.sorted(client.workers(), options)
+    shown = [worker for worker in workers if options.all or worker["state"] != GONE]
     if console.json:
         console.print_json(workers)
-        return 0
-    shown = WORKERS.sorted([worker for worker in workers if options.all or worker["state"] != GONE], options)
-    if console.quiet:
+    elif console.quiet:
         for worker in shown:
             console.print(worker["name"])
     else:

@@ -145,6 +145,11 @@ class Broker:
         """Whether the present broker has this pid."""
         return self.child is not None and self.child.pid == pid
 
+    @property
+    def is_dying(self) -> bool:
+        """Whether the present one has hung up and is not reaped yet: until then the database is its own."""
+        return self.child is not None and (self._link is None or not self._link.is_open)
+
     def _kill_later(self, child: Child, after_s: float) -> None:
         self._loop.later(after_s, lambda: child.send(signal.SIGKILL) if self.child is child else None)
 

@@ -118,7 +118,6 @@ class WorkerFleet:
         """A worker has said to the broker who it is: whatever it was to replace is replaced."""
         for slot in self.slots:
             if slot.incarnation == incarnation:
-                slot.attached = True
                 # One that was told to leave says it again to each new broker.
                 if slot.renewing and not slot.leaving:
                     slot.renewal, slot.renewing = "", False
@@ -210,7 +209,7 @@ class WorkerFleet:
         slot.incarnation = f"{self._supervisor}-{self._born}"
         slot.started_at_s = self._loop.now_s()
         slot.scoreboard.reset()
-        slot.attached = slot.leaving = False
+        slot.leaving = False
         slot.verdict = ""
         slot.renewing = bool(slot.renewal)
         try:
@@ -232,6 +231,8 @@ class WorkerFleet:
             return
         self._loop.unwatch(child.pidfd)
         child.close()
+        if ended.code is not None:
+            slot.verdict = ""  # our signal found it dead already: it had ended by itself
         words = slot.scoreboard.last_words
         exited = Exited(
             incarnation=slot.incarnation,
@@ -243,7 +244,6 @@ class WorkerFleet:
             reason=exit_reason(how, ended.code, ended.signal, slot.verdict or words, slot.renewal),
         )
         slot.child = slot.incarnation = None
-        slot.attached = False
         slot.last_exit = exited.cause
         willing = how == "recycled" or (how == "left" and slot.leaving)
         slot.state, slot.note = ("stopping", "") if willing else ("backoff", exited.cause)

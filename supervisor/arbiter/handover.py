@@ -51,7 +51,6 @@ class LeftSlot(msgspec.Struct, frozen=True, kw_only=True):
     lived_s: float = 0.0
     start_at_s: float | None = None
     deaths: Deaths = Deaths()
-    attached: bool = False
     leaving: bool = False
     surplus: bool = False
     stuck: bool = False

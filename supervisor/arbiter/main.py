@@ -237,7 +237,8 @@ class Arbiter:
     def _no_upgrade_now(self) -> Refusal | None:
         if self._fleet.draining:
             return Refusal("stopping", "the daemon is shutting down")
-        return Refusal("", "") if self._reading.pids else None
+        # Neither who reads settings nor who is about to leave the database is handed on.
+        return Refusal("", "") if self._reading.pids or self._broker.is_dying else None
 
     def _known_pids(self) -> set[int]:
         broker = self._broker.child

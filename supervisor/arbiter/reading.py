@@ -90,7 +90,8 @@ class Reading:
         try:
             while piece := os.read(self._pipe, _READ_BYTES):
                 self._text += piece
-                if len(self._text) > LARGEST_BYTES:
+                if len(self._text) > LARGEST_BYTES and self._child is not None:
+                    self._child.send(signal.SIGKILL)
                     break
         except BlockingIOError:
             return
@@ -116,12 +117,12 @@ class Reading:
             self._begin(log_settings)
 
     def _result(self, code: int | None, cause: str) -> Settings | str:
+        if len(self._text) > LARGEST_BYTES:
+            return f"the settings have more than {LARGEST_BYTES >> 20} MiB"
         if self._late:
             return f"reading the settings took longer than {READ_S:g} s: is the file one that can be read to its end?"
         if code != 0:
             return self._scoreboard.last_words or f"the process that read the settings {cause}"
-        if len(self._text) > LARGEST_BYTES:
-            return f"the settings have more than {LARGEST_BYTES >> 20} MiB"
         try:
             return msgspec.json.decode(self._text, type=Settings)
         except msgspec.DecodeError as error:

@@ -1,7 +1,7 @@
 """Replacing workers that are well: one at a time in each pool, each after its job, the next when its successor is there.
 
-A successor that cannot start holds its pool's roll up, so that a mistake costs one worker and not all of them. In an
-upgrade a long job does not: who has not left after a moment leaves in its own time, and the next one's turn comes.
+A successor that cannot start holds its pool's roll up, so that a mistake costs one worker and not all of them; a slot
+that is set aside for what cannot be killed holds up nobody. In an upgrade a long job does not: who has not left after a moment leaves in its own time, and the next one's turn comes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Roll:
 
     def renew(self, slots: Iterable[WorkerSlot], why: str) -> list[str]:
         """Has the workers of these slots replaced, and releases those that are parked; returns the slots' names."""
-        chosen = [slot for slot in slots if not slot.surplus]
+        chosen = [slot for slot in slots if not slot.surplus and not slot.stuck]
         for slot in chosen:
             slot.renewal = why
             slot.renewing = slot.leaving or slot.child is None
@@ -53,7 +53,7 @@ class Roll:
             self._going_on = False
 
     def _next_of(self, slots: list[WorkerSlot]) -> None:
-        if any(slot.renewing and slot.incarnation not in self._busy for slot in slots):
+        if any(slot.renewing and not slot.stuck and slot.incarnation not in self._busy for slot in slots):
             return
         for slot in slots:
             if slot.renewal and not slot.renewing and slot.child is not None:

@@ -31,10 +31,10 @@ class WorkerSlot:
     """`index` is the slot's own among all pools, for as long as it is there; `number` counts within its pool.
 
     `incarnation` is that of the living worker, None while there is none; `exiting` the end of the dead one (that
-    lived for `lived_s`) while its tree is being looked for; `start_at_s` when the next one is due, by `timer`. `attached`: the living worker has said to a broker who it is. `leaving`: it was told to end after
-    its job. `verdict`: why we ended it by force. `surplus`: the slot goes when its worker is gone. `renewal`: why
-    its worker is to be replaced, until the next one is attached; `renewing`: that is under way. `stuck`: something in
-    it cannot be killed, so that its index can never be given to another.
+    lived for `lived_s`) while its tree is being looked for; `start_at_s` when the next one is due, by `timer`.
+    `leaving`: it was told to end after its job. `verdict`: why we ended it by force. `surplus`: the slot goes when its
+    worker is gone. `renewal`: why its worker is to be replaced, until the next one is attached; `renewing`: that is
+    under way. `stuck`: something in it cannot be killed, so that its index can never be given to another.
     """
 
     def __init__(self, pool: Pool, number: int, index: int, scoreboard: Slot) -> None:
@@ -53,7 +53,6 @@ class WorkerSlot:
         self.lived_s = 0.0
         self.start_at_s: float | None = None
         self.deaths = Deaths()
-        self.attached = False
         self.leaving = False
         self.surplus = False
         self.stuck = False
@@ -85,7 +84,6 @@ class WorkerSlot:
             lived_s=self.lived_s,
             start_at_s=self.start_at_s,
             deaths=self.deaths,
-            attached=self.attached,
             leaving=self.leaving,
             surplus=self.surplus,
             stuck=self.stuck,
@@ -104,7 +102,7 @@ class WorkerSlot:
         slot.state, slot.note, slot.last_exit = left.state, left.note, left.last_exit
         slot.starts, slot.started_at_s, slot.lived_s = left.starts, left.started_at_s, left.lived_s
         slot.start_at_s, slot.deaths = left.start_at_s, left.deaths
-        slot.attached, slot.leaving, slot.surplus, slot.stuck = left.attached, left.leaving, left.surplus, left.stuck
+        slot.leaving, slot.surplus, slot.stuck = left.leaving, left.surplus, left.stuck
         slot.verdict, slot.renewal, slot.renewing = left.verdict, left.renewal, left.renewing
         return slot
 

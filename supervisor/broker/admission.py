@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -19,6 +20,8 @@ from supervisor.wire.control import JobRequest
 
 MAX_PARAMS_BYTES: Final = 256 << 10
 HEAD_BYTES: Final = 256
+REMEMBERED_CHARACTERS: Final = 4096
+"""Scripts up to this size are looked at once while they keep coming."""
 MAX_DUE_US: Final = 253_402_300_799_000_000
 RESERVED_ENV: Final = frozenset({"NODE_CHANNEL_FD", "WORKER_SUPERVISOR_MARK"})
 
@@ -36,6 +39,24 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 def script_of(request: JobRequest, spool: Spool) -> Script:
     """The script of a submit, with its type decided."""
+    source = request.source
+    if (
+        source is not None
+        and len(source) <= REMEMBERED_CHARACTERS
+        and not request.contents
+        and request.main is request.stdin is request.stdin_sha256 is None
+    ):
+        return _script_of_source(request.name, request.type, source, spool)
+    return _script_of(request, spool)
+
+
+@lru_cache(maxsize=64)
+def _script_of_source(name: str | None, job_type: str | None, source: str, spool: Spool) -> Script:
+    """A script that is nothing but its text: many jobs have the same one, one after the other."""
+    return _script_of(JobRequest(request_id="", name=name, type=job_type, source=source), spool)
+
+
+def _script_of(request: JobRequest, spool: Spool) -> Script:
     inline: dict[str, bytes] = {}
     contents = tuple(_put_contents(request, spool))
     main = request.main
@@ -93,9 +114,10 @@ def check_words(request: JobRequest) -> None:
             raise _bad(f"`env`: {key!r} is no usable variable: names have no '=' and are not empty, no NUL anywhere")
         if key.startswith("JOB_") or key in RESERVED_ENV:
             raise _bad(f"`env`: {key} is set by the daemon; names beginning with JOB_ are its own")
-    size = sum(len(word.encode()) + 1 for word in (*request.args, *request.env, *request.env.values()))
-    if size > MAX_ARGS_ENV_BYTES:
-        raise _bad(f"`args` and `env` have {size} bytes together; the maximum is {MAX_ARGS_ENV_BYTES}")
+    if request.args or request.env:
+        size = sum(len(word.encode()) + 1 for word in (*request.args, *request.env, *request.env.values()))
+        if size > MAX_ARGS_ENV_BYTES:
+            raise _bad(f"`args` and `env` have {size} bytes together; the maximum is {MAX_ARGS_ENV_BYTES}")
     if len(bytes(request.params)) > MAX_PARAMS_BYTES:
         raise _bad(f"`params` may have {MAX_PARAMS_BYTES >> 10} KiB at most")
 

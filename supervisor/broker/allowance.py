@@ -6,13 +6,12 @@ silence. What no worker has reported yet is let through: it is decided when the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from supervisor.broker.admission import Script
-from supervisor.broker.service import Service
 from supervisor.config import Pool
 from supervisor.core.errors import RequestError
 from supervisor.core.limits import OPTION_OF
@@ -33,21 +32,19 @@ SHARED_BY_JOBS: Final = ("processes", "open_files", "file_size_bytes", "disk_byt
 """Limits that a handler's process has as a whole."""
 
 
-def workers_of(service: Service, pool: Pool) -> Iterator[Attach]:
-    """What the attached workers of a pool said of themselves."""
-    return (seat.attach for seat in service.leases.seats().values() if seat.attach.pool == pool.name)
-
-
-def check_enforceable(service: Service, request: JobRequest, pool: Pool) -> None:
+def check_enforceable(workers: Iterable[Attach], request: JobRequest) -> None:
     """A limit, or an absent network, that was asked for and cannot be enforced is refused."""
-    for worker in workers_of(service, pool):
-        if request.isolation not in (None, "auto", worker.isolation):
-            continue
-        for name, aspect in ASPECT_OF.items():
-            if getattr(request.limits, name) not in (msgspec.UNSET, None):
-                _check_aspect(worker, aspect, f"limits.{name} ({OPTION_OF[name]})")
-        if request.network is False:
-            _check_aspect(worker, "network", "network=false (--no-network)")
+    asked = [
+        (aspect, f"limits.{name} ({OPTION_OF[name]})")
+        for name, aspect in ASPECT_OF.items()
+        if getattr(request.limits, name) not in (msgspec.UNSET, None)
+    ]
+    if request.network is False:
+        asked.append(("network", "network=false (--no-network)"))
+    for worker in workers:
+        if request.isolation in (None, "auto", worker.isolation):
+            for aspect, what in asked:
+                _check_aspect(worker, aspect, what)
 
 
 def _check_aspect(worker: Attach, aspect: str, what: str) -> None:
@@ -74,9 +71,9 @@ def check_handler(request: JobRequest, pool: Pool) -> None:
         )
 
 
-def check_interpreter(service: Service, script: Script, pool: Pool) -> None:
+def check_interpreter(workers: Iterable[Attach], script: Script) -> None:
     """What the workers of the pool already know to be missing is refused now, not when it runs."""
-    for worker in workers_of(service, pool):
+    for worker in workers:
         if script.type in worker.missing:
             raise RequestError("unsupported", worker.missing[script.type], {"type": script.type})
         if script.type == "node" and script.main is not None and is_typescript(script.main):
@@ -100,14 +97,14 @@ def network_of(request: JobRequest, pool: Pool) -> bool:
     return pool.network == "always" if request.network is None else request.network
 
 
-def isolation_of(service: Service, request: JobRequest, pool: Pool) -> str:
+def isolation_of(workers: Iterable[Attach], request: JobRequest, pool: Pool) -> str:
     """The level the job asks for, if the pool allows it and the machine has it."""
     asked = request.isolation or pool.isolation
     if asked not in ("auto", *ISOLATION):
         raise RequestError(
             "bad_request", f"`isolation`: there is no level {asked!r}; there are auto, {', '.join(ISOLATION)}"
         )
-    _check_level(service, asked, pool)
+    _check_level(workers, asked, pool)
     if asked == pool.isolation:
         return asked
     if pool.isolation != "auto":
@@ -118,7 +115,7 @@ def isolation_of(service: Service, request: JobRequest, pool: Pool) -> str:
     return asked
 
 
-def _check_level(service: Service, asked: str, pool: Pool) -> None:
+def _check_level(workers: Iterable[Attach], asked: str, pool: Pool) -> None:
     strength = list(ISOLATION)
     if asked != "auto" and strength.index(asked) > strength.index(pool.isolation_minimum):
         raise RequestError(
@@ -126,7 +123,7 @@ def _check_level(service: Service, asked: str, pool: Pool) -> None:
             f"pool {pool.name} runs no job below {pool.isolation_minimum} "
             f"(setting pools.{pool.name}.isolation_minimum)",
         )
-    for worker in workers_of(service, pool):
+    for worker in workers:
         notes = worker.isolation_notes
         if asked in notes:
             raise RequestError("unsupported", f"isolation {asked} cannot be had here: {notes[asked]}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from supervisor.broker.allowance import ASPECT_OF
 from supervisor.broker.sentence import Sentence, count_of, limit_words, listed, raise_limit, stop
 from supervisor.config import Pool
 from supervisor.core.names import CANCELLED, COMPLETED, EVIDENCE, REASONS
@@ -23,8 +24,6 @@ LIMIT_OF: Final = {
     "output_limit": "output_bytes",
 }
 """The limit that a reason is about."""
-ASPECT_OF: Final = {"cpu_s": "cpu", "memory_bytes": "memory", "processes": "processes", "disk_bytes": "disk"}
-"""The limits of which an attempt records how they were held."""
 _OWN_WORDS: Final = frozenset({"exit", "signal"})
 """Reasons that only the job's own output can explain."""
 

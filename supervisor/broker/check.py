@@ -26,6 +26,8 @@ MAX_LINE: Final = 2000
 MAX_FINDINGS: Final = 100
 SHOWN_FINDINGS: Final = 5
 CPU_S: Final = 0.2
+REMEMBERED_CHARACTERS: Final = 4096
+MOST_REMEMBERED: Final = 64
 
 Compiled = tuple[re.Pattern[str], CheckRule]
 
@@ -45,13 +47,26 @@ class Checker:
         self._rules: dict[str, list[Compiled]] = {}
         for rule in rules:
             self._rules.setdefault(rule.runtime, []).append((re.compile(rule.pattern), rule))
+        self._remembered: dict[tuple[str, str], Checked] = {}
 
     def knows(self, runtime: str) -> bool:
         """Whether there is any rule for such scripts."""
         return runtime in self._rules
 
     def check(self, runtime: str, text: str) -> Checked:
-        """What the rules say of a script. For the main thread alone."""
+        """What the rules say of a script. For the main thread alone. A short one that comes again is known."""
+        if len(text) > REMEMBERED_CHARACTERS:
+            return self._look(runtime, text)
+        checked = self._remembered.get((runtime, text))
+        if checked is None:
+            checked = self._look(runtime, text)
+            if checked.note is None:
+                if len(self._remembered) >= MOST_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[runtime, text] = checked
+        return checked
+
+    def _look(self, runtime: str, text: str) -> Checked:
         found: list[Finding] = []
         try:
             with _cpu_time(CPU_S):

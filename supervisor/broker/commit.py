@@ -12,7 +12,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
+
+from loguru import logger
 
 from supervisor.broker.reserve import Reserve
 from supervisor.core.errors import RequestError, StorageError
@@ -26,10 +29,13 @@ STEP_BACK_US: Final = 1_000_000
 
 
 class _Call(NamedTuple):
-    """`essential` calls record what has already happened: on a full disk they alone are tried again."""
+    """`essential` calls record what has already happened: on a full disk they alone are tried again.
+
+    `tell` gets the result, or the exception, in the loop.
+    """
 
     function: Callable[[Tx], Any]
-    future: asyncio.Future[Any]
+    tell: Callable[[Any], None]
     essential: bool
 
 
@@ -41,7 +47,7 @@ def wall_us() -> int:
 class Committer:
     """Runs calls on the writing connection. `on_events` gets each batch's events, in the loop, before the answers.
 
-    `on_step_back` hears, in the loop, of a wall clock that was put back.
+    `on_step_back` hears, in the loop, of a wall clock that was put back; `on_told` that a batch's answers were given.
     `connect` opens the connection in the one thread that will ever use it; `reserve` is what a full disk may take.
     """
 
@@ -54,6 +60,7 @@ class Committer:
         on_step_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.disk_is_full = False
+        self.on_told: Callable[[], None] = lambda: None
         self._connect = connect
         self._reserve = reserve
         self._connection: Writer
@@ -77,8 +84,12 @@ class Committer:
         `essential`: it records what has already happened, and may use the reserve when the disk is full.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put(_Call(call, future, essential))
+        self._calls.put(_Call(call, partial(_resolve, future), essential))
         return future
+
+    def do(self, call: Callable[[Tx], T], tell: Callable[[T | Exception], None], *, essential: bool = False) -> None:
+        """The same without a future: `tell` is called in the very turn of the loop that learns of the commit."""
+        self._calls.put(_Call(call, tell, essential))
 
     async def close(self) -> None:
         """Finishes what was asked for, folds the log into the database and closes the connection."""
@@ -181,12 +192,20 @@ class Committer:
         if events:
             self._on_events(events)
         for call, result in zip(batch, results, strict=True):
-            if call.future.cancelled():
-                continue
-            if isinstance(result, Exception):
-                call.future.set_exception(result)
-            else:
-                call.future.set_result(result)
+            try:
+                call.tell(result)
+            except Exception:
+                logger.exception("a defect after a commit")
+        self.on_told()
+
+
+def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+    if future.cancelled():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 def _is_full(result: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from supervisor.broker import cause, others, waiting
 from supervisor.broker.sentence import US, Sentence, count_of, raise_limit, stop
-from supervisor.broker.situation import Situation, Worker
+from supervisor.broker.situation import InHand, Situation, Worker
 from supervisor.core.names import FINAL_STATES, RUNNING, SCHEDULED
 from supervisor.core.units import format_duration
 
@@ -32,6 +32,8 @@ def explain(now: Situation) -> list[Sentence]:
 
 def _running(now: Situation) -> list[Sentence]:
     view = now.view
+    if now.in_hand is not None:
+        return _in_hand(now, now.in_hand)
     attempt = view["attempts"][-1]
     worker = now.workers.get(attempt["worker"])
     since_s = _since_s(now)
@@ -57,6 +59,18 @@ def _running(now: Situation) -> list[Sentence]:
     if view["progress"]:
         sentences.append(Sentence(f"It says of itself: {_progress(view['progress'])}."))
     return sentences
+
+
+def _in_hand(now: Situation, hand: InHand) -> list[Sentence]:
+    pool = hand.worker.partition("/")[0]
+    at_work = f", job {hand.runs} at this moment" if hand.runs != now.view["id"] else ""
+    return [
+        Sentence(
+            f"It has not begun: worker {hand.worker} has taken it with others, and does {count_of(hand.before, 'job')} "
+            f"before it{at_work}; after a second in its hand it goes back to the queue.",
+            f"setting pools.{pool}.lease_batch",
+        )
+    ]
 
 
 def _level(now: Situation, worker: Worker | None) -> str:

@@ -11,35 +11,59 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from supervisor.core.names import FINAL_STATES
 from supervisor.store import Event, rfc3339
+
+
+class Bell(asyncio.Event):
+    """Rings for jobs. `ends_only`: of what happens to them it hears their ends alone."""
+
+    def __init__(self, *, ends_only: bool = False) -> None:
+        super().__init__()
+        self.ends_only = ends_only
+        self._jobs: set[int] = set()
+
+    def ring(self, job: int) -> None:
+        """Something happened to `job`."""
+        self._jobs.add(job)
+        self.set()
+
+    def take(self) -> set[int]:
+        """The jobs for which it rang since this was asked last; from now on it is silent until it rings again."""
+        self.clear()
+        jobs, self._jobs = self._jobs, set()
+        return jobs
 
 
 class Feed:
     """Bells by job; a bell rings at each committed event of its job, the common ones at each event of all."""
 
     def __init__(self) -> None:
-        self._bells: defaultdict[int | None, set[asyncio.Event]] = defaultdict(set)
+        self._bells: defaultdict[int, set[Bell]] = defaultdict(set)
         self._common: set[asyncio.Event] = set()
 
     def publish(self, events: Sequence[Event]) -> None:
         """Rings for what was just committed."""
-        for event in events:
-            for bell in self._bells.get(event.job, ()):
-                bell.set()
+        if self._bells:
+            for event in events:
+                if event.job is not None:
+                    for bell in self._bells.get(event.job, ()):
+                        if not bell.ends_only or event.state in FINAL_STATES:
+                            bell.ring(event.job)
         if events:
-            for bell in self._common:
-                bell.set()
+            for common in self._common:
+                common.set()
 
     def ring(self, jobs: Iterable[int]) -> None:
         """Rings for jobs that have no event any more: they are gone."""
         for job in jobs:
             for bell in self._bells.get(job, ()):
-                bell.set()
+                bell.ring(job)
 
     @contextmanager
-    def bell(self, *jobs: int) -> Iterator[asyncio.Event]:
-        """A bell that rings at events of `jobs`. Clear it first, then look, then wait."""
-        bell = asyncio.Event()
+    def bell(self, *jobs: int, ends_only: bool = False) -> Iterator[Bell]:
+        """A bell that rings at events of `jobs`, or at their ends. Clear it (or `take`) first, then look, then wait."""
+        bell = Bell(ends_only=ends_only)
         for job in jobs:
             self._bells[job].add(bell)
         try:

@@ -6,33 +6,38 @@ What was stored before is answered with its job, whatever has become forbidden s
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from supervisor.broker import admission, allowance
+from supervisor.broker import admission
 from supervisor.broker.admission import Script
 from supervisor.broker.check import MAX_TEXT_BYTES, Checked, blocked
 from supervisor.broker.commit import wall_us
-from supervisor.broker.script_text import main_text
+from supervisor.broker.grants import Grant
+from supervisor.broker.script_text import archived_text, file_text
 from supervisor.broker.service import Caller, Service
-from supervisor.broker.situation import pools_taking
 from supervisor.config import Pool
 from supervisor.core.errors import RequestError
 from supervisor.core.job import Finding, JobSpec
-from supervisor.core.limits import LIMIT_NAMES, resolve
-from supervisor.core.queues import caps_of
 from supervisor.core.retry import Backoff
-from supervisor.runtime.classify import SCRIPT_TYPES
-from supervisor.store import NewJob, job_of_request
-from supervisor.wire.control import JobRequest
+from supervisor.store import NewJob, jobs_of_requests
+from supervisor.wire.control import JobRequest, Submit
 
 _DEFAULTS: Final = {
     field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     for field in msgspec.structs.fields(JobRequest)
     if not field.required
 }
-_NOT_CONTENT: Final = frozenset({"id", "request_id"})
+"""All fields of a job but its request_id, in the order in which they are written."""
+_PLACES: Final = {
+    kind: [(place, name, _DEFAULTS[name]) for place, name in enumerate(kind.__struct_fields__) if name in _DEFAULTS]
+    for kind in (JobRequest, Submit)
+}
+_encode: Final = msgspec.json.Encoder().encode
+_BACKOFF: Final = Backoff()
+_UNCHECKED: Final = Checked()
 
 
 class Admitted(NamedTuple):
@@ -51,18 +56,37 @@ class Intake:
         self._caller = caller
         self._checked: dict[tuple[str, str], Checked] = {}
 
-    def known(self, request: JobRequest) -> int | None:
-        """The job that this very request has made before, None if there is none."""
-        found = job_of_request(self._service.reader, request.request_id)
-        return found[0] if found is not None and found[1] == fingerprint(request) else None
+    def known(self, requests: Sequence[JobRequest]) -> dict[str, int]:
+        """By request_id the jobs that these very requests have made before."""
+        found = jobs_of_requests(self._service.reader, [request.request_id for request in requests])
+        return {
+            request.request_id: made.job
+            for request in (requests if found else ())
+            if (made := found.get(request.request_id)) is not None
+            and (made.request_hash, made.owner_uid) == (fingerprint(request), self._caller.uid)
+        }
 
     async def admit(self, request: JobRequest) -> Admitted:
         """The job to store; raises RequestError where it may not be."""
-        service = self._service
-        script = admission.script_of(request, service.spool)
-        pool, warnings = _pool_for(service, script.type, request.queue)
-        checked = await self._check(script, pool)
-        warnings += [] if checked.note is None else [checked.note]
+        script, grant = self._looked_at(request)
+        checked = self._check(script, grant.pool)
+        if checked is None:
+            checked = await self._check_archived(script, grant.pool)
+        return self._admitted(request, script, grant, checked)
+
+    def admit_at_once(self, request: JobRequest) -> Admitted | None:
+        """The same; None for one whose script must be looked for in an archive first, which takes its time."""
+        script, grant = self._looked_at(request)
+        checked = self._check(script, grant.pool)
+        return None if checked is None else self._admitted(request, script, grant, checked)
+
+    def _looked_at(self, request: JobRequest) -> tuple[Script, Grant]:
+        script = admission.script_of(request, self._service.spool)
+        return script, self._service.grants.of(request, script)
+
+    def _admitted(self, request: JobRequest, script: Script, grant: Grant, checked: Checked) -> Admitted:
+        service, pool = self._service, grant.pool
+        warnings = [*grant.warnings] if checked.note is None else [*grant.warnings, checked.note]
         new = NewJob(
             request_id=request.request_id,
             request_hash=fingerprint(request),
@@ -78,31 +102,45 @@ class Intake:
             unique_key=request.unique_key,
             on_conflict=request.on_conflict,
             after=request.after,
-            spec=_spec(service, request, script, pool, checked.findings),
+            spec=_spec(service, request, script, grant, checked.findings),
             inline=script.inline,
-            max_queued=caps_of(service.settings.queues, request.queue).max_queued,
+            max_queued=grant.max_queued,
         )
         return Admitted(new, warnings, checked.findings)
 
-    async def _check(self, script: Script, pool: Pool) -> Checked:
-        """What the code check says, if the pool wants to hear it; raises RequestError `blocked` where it decides."""
-        if pool.check == "off" or script.main is None or not self._service.checker.knows(script.type):
-            return Checked()
+    def _check(self, script: Script, pool: Pool) -> Checked | None:
+        """What the code check says of a script that is a file, if the pool wants to hear it; None for another one.
+
+        Raises RequestError `blocked` where it decides.
+        """
+        checker = self._service.checker
+        if pool.check == "off" or script.main is None or not checker.knows(script.type):
+            return _UNCHECKED
         one_file = script.contents[0].sha256 if len(script.contents) == 1 and script.contents[0].kind == "file" else ""
         checked = self._checked.get((script.type, one_file))
         if checked is None:
-            checked = await self._look_at(script, script.main)
+            text = file_text(script.main, script.contents, script.inline, self._service.spool, MAX_TEXT_BYTES)
+            if text is None:
+                return None
+            checked = checker.check(script.type, text)
             if one_file:
                 self._checked[script.type, one_file] = checked
-        if pool.check == "block" and (checked.findings or checked.note is not None):
-            raise blocked(script.name, pool.name, checked)
-        return checked
+        return _passed(checked, script, pool)
 
-    async def _look_at(self, script: Script, main: str) -> Checked:
-        text = await main_text(main, script.contents, script.inline, self._service.spool, MAX_TEXT_BYTES)
+    async def _check_archived(self, script: Script, pool: Pool) -> Checked:
+        assert script.main is not None
+        text = await archived_text(script.main, script.contents, self._service.spool, MAX_TEXT_BYTES)
         if text is None:
-            return Checked(note=f"the code check did not find {main!r} in what was submitted")
-        return self._service.checker.check(script.type, text)
+            checked = Checked(note=f"the code check did not find {script.main!r} in what was submitted")
+        else:
+            checked = self._service.checker.check(script.type, text)
+        return _passed(checked, script, pool)
+
+
+def _passed(checked: Checked, script: Script, pool: Pool) -> Checked:
+    if pool.check == "block" and (checked.findings or checked.note is not None):
+        raise blocked(script.name, pool.name, checked)
+    return checked
 
 
 def fingerprint(request: JobRequest) -> str:
@@ -110,12 +148,13 @@ def fingerprint(request: JobRequest) -> str:
 
     Fields that say nothing are left out, so that a release with more fields still knows the submits of this one.
     """
+    values = msgspec.structs.astuple(request)
     said = {
-        name: value
-        for name, value in msgspec.structs.asdict(request).items()
-        if name not in _NOT_CONTENT and value != _DEFAULTS.get(name)
+        name: values[place]
+        for place, name, default in _PLACES[type(request)]
+        if values[place] is not default and values[place] != default
     }
-    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()
+    return hashlib.sha256(_encode(said)).hexdigest()
 
 
 def refuse_when_closing(service: Service) -> None:
@@ -124,12 +163,11 @@ def refuse_when_closing(service: Service) -> None:
         raise RequestError("stopping", "the daemon is shutting down")
 
 
-def _spec(service: Service, request: JobRequest, script: Script, pool: Pool, findings: tuple[Finding, ...]) -> JobSpec:
+def _spec(
+    service: Service, request: JobRequest, script: Script, grant: Grant, findings: tuple[Finding, ...]
+) -> JobSpec:
     admission.check_words(request)
-    allowance.check_interpreter(service, script, pool)
-    allowance.check_handler(request, pool)
-    allowance.check_enforceable(service, request, pool)
-    backoff = request.backoff or Backoff()
+    backoff = _BACKOFF if request.backoff is None else request.backoff
     admission.check_backoff(backoff)
     return JobSpec(
         main=script.main,
@@ -138,27 +176,13 @@ def _spec(service: Service, request: JobRequest, script: Script, pool: Pool, fin
         contents=script.contents,
         stdin=script.stdin,
         params=request.params,
-        limits=resolve(request.limits, pool.limits, pool.maxima, script.type),
-        asked=tuple(name for name in LIMIT_NAMES if getattr(request.limits, name) is not msgspec.UNSET),
-        network=allowance.network_of(request, pool),
-        isolation=allowance.isolation_of(service, request, pool),
+        limits=grant.limits,
+        asked=grant.asked,
+        network=grant.network,
+        isolation=grant.isolation,
         merge=request.merge,
         findings=findings,
         backoff=backoff,
-        retry_on=pool.retry_on,
+        retry_on=grant.pool.retry_on,
         webhook=admission.webhook_of(request, service.settings.http),
     )
-
-
-def _pool_for(service: Service, job_type: str, queue: str) -> tuple[Pool, list[str]]:
-    """The first pool that takes the job; its defaults and maxima hold. None now: the first pool's, and a warning."""
-    pools = service.leases.pools()
-    takers = pools_taking(pools, job_type, queue)
-    if takers:
-        return takers[0], []
-    silent = [pool for pool in pools if not pool.types]
-    if silent and job_type not in SCRIPT_TYPES:
-        return silent[0], [
-            f"pool {silent[0].name} has not said yet which types it takes: should none take {job_type!r}, the job waits"
-        ]
-    return pools[0], [f"no pool takes type {job_type!r} from queue {queue!r} now: the job waits until one does"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -15,8 +16,8 @@ from supervisor.broker.desk import Action, Claim, GiveBack, Grant, LeaseDesk
 from supervisor.config import Pool, Settings
 from supervisor.core.errors import RequestError
 from supervisor.core.names import ISOLATION
-from supervisor.store import Tx, claim, release
-from supervisor.wire.lease import Attach, Lease, Order, Standby
+from supervisor.store import Tx, claim_many, release
+from supervisor.wire.lease import Attach, Lease, Leased, Order, Standby
 
 CLAIM_AGAIN_S: Final = 1.0
 
@@ -26,8 +27,11 @@ class WorkerConnection(Protocol):
 
     attach: Attach | None
 
-    def answer(self, request: int, value: object) -> None:
-        """Answers a parked request."""
+    def answer_soon(self, request: int, value: object) -> None:
+        """Answers a request, with what else is answered until `flush`."""
+
+    def flush(self) -> None:
+        """Sends what was to be answered soon."""
 
     def item(self, request: int, value: object) -> None:
         """Sends an item of a stream."""
@@ -35,14 +39,27 @@ class WorkerConnection(Protocol):
 
 @dataclass
 class Seat:
-    """An attached worker: its connection, what it said of itself, the stream for orders, the job it has."""
+    """An attached worker: its connection, what it said of itself, the stream for orders, the leases it has.
+
+    `held` are these with their jobs, in the order in which it runs them; `most` is how many it asked for.
+    """
 
     session: WorkerConnection
     attach: Attach
     stream: int
-    job: int | None = None
-    lease: int | None = None
+    held: dict[int, int] = field(default_factory=dict)
+    most: int = 1
     standby: Standby | None = None
+
+    @property
+    def lease(self) -> int | None:
+        """The one that runs, or has ended just now."""
+        return next(iter(self.held), None)
+
+    @property
+    def job(self) -> int | None:
+        """Its job."""
+        return next(iter(self.held.values()), None)
 
 
 @dataclass
@@ -57,7 +74,9 @@ class Leases:
     _held_back: set[str] = field(default_factory=set)
     """Queues that a claim has passed over at their cap. The writer's thread adds, the loop takes them all away."""
     _seats: dict[int, Seat] = field(default_factory=dict)
-    _granted: dict[int, Lease] = field(default_factory=dict)
+    _granted: dict[int, list[Lease]] = field(default_factory=dict)
+    """By the first lease of each grant: those that were claimed and are not handed over yet."""
+    _answered: dict[WorkerConnection, None] = field(default_factory=dict)
     _types: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def pools(self) -> tuple[Pool, ...]:
@@ -70,6 +89,10 @@ class Leases:
     def seats(self) -> dict[str, Seat]:
         """The attached workers by name."""
         return {seat.attach.worker: seat for seat in self._seats.values()}
+
+    def attached(self) -> list[Attach]:
+        """What each attached worker said of itself."""
+        return [seat.attach for seat in self._seats.values()]
 
     def sandboxed(self) -> dict[str, Seat]:
         """Those of them that run scripts: a handler is kept apart from nothing, and tells nothing of this machine."""
@@ -90,8 +113,12 @@ class Leases:
         self.desk.leave(connection)
         self._seats.pop(connection, None)
 
-    def want(self, connection: int, request: int) -> None:
-        """A worker asks for a lease."""
+    def want(self, connection: int, request: int, most: int) -> None:
+        """A worker that has none asks for a lease, or for so many at most."""
+        seat = self._seats.get(connection)
+        if seat is not None:
+            seat.held.clear()
+            seat.most = most
         self._do(self.desk.want(connection, request))
 
     def work_arrived(self) -> None:
@@ -110,31 +137,51 @@ class Leases:
         if on != self.desk.held:
             self._do(self.desk.hold(on))
 
-    def holds(self, connection: int, lease: Lease | None) -> None:
-        """Notes what a worker has now."""
+    def takes(self, connection: int, leases: Iterable[Lease]) -> None:
+        """Notes what a worker is given."""
         seat = self._seats.get(connection)
         if seat is not None:
-            seat.job = lease.job if lease is not None else None
-            seat.lease = lease.lease if lease is not None else None
-            if lease is not None and seat.standby is not None:
-                seat.standby.spare = None
+            for lease in leases:
+                seat.held[lease.lease] = lease.job
+                if seat.standby is not None:
+                    seat.standby.spare = None
 
-    def claim_for(self, connection: int, tx: Tx) -> Lease | None:
-        """The best lease for a worker, within a transaction."""
+    def gives(self, connection: int, lease: int) -> None:
+        """Notes that a worker has this no more."""
+        seat = self._seats.get(connection)
+        if seat is not None:
+            seat.held.pop(lease, None)
+
+    def answer(self, session: WorkerConnection, request: int, value: object) -> None:
+        """Answers a worker, with what else a commit brings it."""
+        session.answer_soon(request, value)
+        self._answered[session] = None
+
+    def flush(self) -> None:
+        """All that a commit brings has been answered."""
+        if self._answered:
+            answered, self._answered = self._answered, {}
+            for session in answered:
+                session.flush()
+
+    def claim_for(self, connection: int, tx: Tx, most: int) -> list[Lease]:
+        """The best leases for a worker, within a transaction."""
         seat = self._seats.get(connection)
         if seat is None or self.desk.closed or self.desk.held or not seat.attach.isolation:
-            return None
+            return []
         pool = self.settings.pools.get(seat.attach.pool)
         if pool is None or seat.attach.incarnation in self.leaving:
-            return None
+            return []
         # One that is older than a reload takes only what it was started for.
         pool = self._with_types(pool)
         known = set(seat.attach.types or pool.types) - set(seat.attach.missing)
         types = [kind for kind in pool.types if kind in known]
         if not types:
-            return None
-        return claim(
+            return []
+        return claim_many(
             tx,
+            most=most,
+            sharers=sum(other.attach.pool == pool.name for other in self._seats.copy().values()),
             types=types,
             queues=pool.queues or None,
             worker=seat.attach.worker,
@@ -160,40 +207,44 @@ class Leases:
                 case Grant(connection, request, lease):
                     assert isinstance(connection, int)
                     granted = self._granted.pop(lease)
-                    self.holds(connection, granted)
-                    self._seats[connection].session.answer(request, granted)
+                    self.takes(connection, granted)
+                    self.answer(self._seats[connection].session, request, _told(granted))
                 case GiveBack(incarnation, lease):
-                    self._granted.pop(lease, None)
-                    self.give_back(incarnation, lease)
+                    self.give_back(incarnation, self._granted.pop(lease))
 
     def _claim(self, connection: int) -> None:
         seat = self._seats.get(connection)
         if seat is None:
             self.desk.failed(connection)
             return
-        incarnation = seat.attach.incarnation
-        future = self.committer.run(lambda tx: self.claim_for(connection, tx))
-        future.add_done_callback(lambda done: self._claimed(connection, incarnation, done))
+        incarnation, most = seat.attach.incarnation, seat.most
+        self.committer.do(
+            lambda tx: self.claim_for(connection, tx, most), partial(self._claimed, connection, incarnation)
+        )
 
-    def _claimed(self, connection: int, incarnation: str, done: asyncio.Future[Lease | None]) -> None:
-        if done.cancelled() or done.exception() is not None:
+    def _claimed(self, connection: int, incarnation: str, done: list[Lease] | Exception) -> None:
+        if isinstance(done, Exception):
             self.desk.failed(connection)
-            if not done.cancelled():
-                logger.warning("no lease could be granted, trying again: {}", done.exception())
-                done.get_loop().call_later(CLAIM_AGAIN_S, self.work_arrived)
+            logger.warning("no lease could be granted, trying again: {}", done)
+            asyncio.get_running_loop().call_later(CLAIM_AGAIN_S, self.work_arrived)
             return
-        lease = done.result()
-        if lease is not None:
-            self._granted[lease.lease] = lease
-        self._do(self.desk.claimed(connection, incarnation, lease.lease if lease is not None else None))
+        if done:
+            self._granted[done[0].lease] = done
+        self._do(self.desk.claimed(connection, incarnation, done[0].lease if done else None))
 
-    def give_back(self, incarnation: str, lease: int) -> None:
-        """Releases a lease that nobody will start."""
-        future = self.committer.run(lambda tx: release(tx, lease=lease, incarnation=incarnation), essential=True)
-        future.add_done_callback(_log_stale)
+    def give_back(self, incarnation: str, leases: Iterable[Lease]) -> None:
+        """Releases leases that nobody will start."""
+        for lease in leases:
+            self.committer.do(
+                partial(release, lease=lease.lease, incarnation=incarnation), _log_unless_stale, essential=True
+            )
 
 
-def _log_stale(done: asyncio.Future[int | None]) -> None:
-    error = None if done.cancelled() else done.exception()
-    if error is not None and not (isinstance(error, RequestError) and error.code == "stale_lease"):
-        logger.warning("a lease could not be given back: {}", error)
+def _told(granted: Sequence[Lease]) -> Lease:
+    first, *more = granted
+    return Leased(**msgspec.structs.asdict(first), more=tuple(more)) if more else first
+
+
+def _log_unless_stale(done: object) -> None:
+    if isinstance(done, Exception) and not (isinstance(done, RequestError) and done.code == "stale_lease"):
+        logger.warning("a lease could not be given back: {}", done)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 from loguru import logger
@@ -23,6 +25,7 @@ from supervisor.broker.check import Checker
 from supervisor.broker.commit import Committer
 from supervisor.broker.feed import Feed
 from supervisor.broker.fleet import BACKLOG_TURNS, ArbiterLink, FleetView, Handlers
+from supervisor.broker.grants import Grants
 from supervisor.broker.holds import Holds
 from supervisor.broker.leases import Leases
 from supervisor.broker.minutes import Minutes
@@ -50,6 +53,9 @@ from supervisor.store import (
 )
 from supervisor.wire.tree import Attached, BrokerMessage, Configure, Exited, Fleet, Ready, StopRequest
 
+SWITCH_S: Final = 0.0002
+"""So long the loop or the writer may keep the other from going on."""
+
 
 def run(context: BrokerContext) -> int:
     """The life of a broker process; returns its exit status, or raises what ends it."""
@@ -57,6 +63,9 @@ def run(context: BrokerContext) -> int:
     setproctitle("worker-supervisor: broker")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # HAZARD: SQLite's calls let go of the interpreter. With Python's 5 ms the writer would wait so long for each of the
+    # twenty statements of a settle whenever the loop is busy.
+    sys.setswitchinterval(SWITCH_S)
     return asyncio.run(_Broker(context).live())
 
 
@@ -87,6 +96,7 @@ class _Broker:
         self._minutes = Minutes(partial(counts, self._reader))
         self._vitals = Vitality(self._reader, self._committer, self._say, wanted=context.wants_vitals)
         self._leases = Leases(context.settings, self._committer)
+        self._committer.on_told = self._leases.flush
         self._ticker = Ticker(self._committer, self._reader)
         self._cascade = Cascade(self._committer, self._reader)
         self._link = ArbiterLink(
@@ -137,6 +147,7 @@ class _Broker:
             remover=remover,
             rounds=self._rounds,
             backups=Backups(context.paths, spool, holds),
+            grants=Grants(self._leases),
             checker=Checker(self._settings.checks),
             request_stop=lambda: self._link.say(StopRequest()),
             ask=self._link.ask,
@@ -203,7 +214,7 @@ class _Broker:
         await self._until_read_to_end(exited.incarnation)
         lost = await chronicle.worker_exited(self._committer, exited)
         if lost:
-            logger.warning("worker {} {}: lost its attempt of job {}", exited.worker, exited.cause, lost)
+            logger.warning("worker {} {}: it had leases of jobs {}", exited.worker, exited.cause, lost)
 
     async def _until_read_to_end(self, incarnation: str) -> None:
         """What a dead worker said before it died still counts; some of it may wait in the listener's backlog."""

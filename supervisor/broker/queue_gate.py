@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from supervisor.broker.sentence import Sentence, count_of
@@ -50,13 +50,19 @@ def views(
     """Each queue as JSON: those that have jobs, are paused or have caps; those with work first, if there are many."""
     alive = {name for name, jobs in counts.items() if any(jobs.values())}
     names = (alive | set(pauses) | set(caps)) - {EVERY_QUEUE}
+    return [_view(name, counts.get(name), pauses, caps_of(caps, name)) for name in shown_of(names, counts, pauses)]
+
+
+def shown_of(
+    names: Collection[str], counts: Mapping[str, Mapping[str, int]], paused: Collection[str] = ()
+) -> list[str]:
+    """So many of the queues as fit into an answer, by name; if there are more, those that are paused or have work."""
 
     def by_weight(name: str) -> tuple[bool, bool, str]:
         jobs = counts.get(name, {})
-        return name not in pauses, not any(jobs.get(state) for state in (SCHEDULED, QUEUED, RUNNING)), name
+        return name not in paused, not any(jobs.get(state) for state in (SCHEDULED, QUEUED, RUNNING)), name
 
-    shown = sorted(names, key=by_weight)[:MOST_SHOWN]
-    return [_view(name, counts.get(name), pauses, caps_of(caps, name)) for name in sorted(shown)]
+    return sorted(sorted(names, key=by_weight)[:MOST_SHOWN]) if len(names) > MOST_SHOWN else sorted(names)
 
 
 def _view(name: str, jobs: Mapping[str, int] | None, pauses: Mapping[str, Pause], caps: QueueCaps) -> dict[str, Any]:

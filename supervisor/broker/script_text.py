@@ -15,15 +15,20 @@ from supervisor.spool import Spool
 MAX_MEMBERS: Final = 5000
 
 
-async def main_text(
+def file_text(
     main: str, contents: tuple[Content, ...], inline: dict[str, bytes], spool: Spool, length: int
 ) -> str | None:
-    """The first `length` bytes of the script `main` as text; None where it is not to be found."""
+    """The first `length` bytes of the script `main` as text; None where it is no file of its own."""
     for content in contents:
         if content.kind == "file" and content.path == main:
             data = inline.get(content.sha256)
             head = spool.head(content.sha256, length) if data is None else data[:length]
             return head.decode(errors="replace")
+    return None
+
+
+async def archived_text(main: str, contents: tuple[Content, ...], spool: Spool, length: int) -> str | None:
+    """The same of a script in one of the archives; None where it is not to be found."""
     for content in contents:
         inner = _below(main, content.path)
         if content.kind == "tar" and inner is not None:

@@ -14,11 +14,15 @@ from functools import partial
 from typing import Final
 
 from supervisor.broker.door import AT_ONCE, Door
-from supervisor.broker.ops import GROUP_OPS, OPS, STREAMS, WORKER_OPS
+from supervisor.broker.ops import AT_ONCE_OPS, GROUP_OPS, OPS, STREAMS, WORKER_OPS
+from supervisor.broker.ops.attach import attach
+from supervisor.broker.ops.submit import submit_at_once
 from supervisor.broker.service import Caller, Service
 from supervisor.broker.session import Session
 from supervisor.core.errors import RequestError
 from supervisor.wire.codec import AnyRequest
+from supervisor.wire.control import Submit
+from supervisor.wire.lease import Attach
 
 MAX_CONNECTIONS: Final = 512
 LEAST_CONNECTIONS: Final = 8
@@ -88,20 +92,39 @@ class Server:
         """Whether it is answered until the client has enough."""
         return type(request) in STREAMS
 
+    def carry_out(self, session: Session, request: AnyRequest) -> bool:
+        """Begins a submit, or what a worker says between two jobs; it answers by itself. False if it is another one."""
+        kind = type(request)
+        if isinstance(request, Submit):
+            self._authorise(session, kind)
+            return submit_at_once(self._service, session, request)
+        if session.attach is None or kind not in AT_ONCE_OPS:
+            return False
+        self._authorise(session, kind)
+        AT_ONCE_OPS[kind](self._service, session, request)
+        return True
+
     async def dispatch(self, session: Session, request: AnyRequest) -> None:
         """Answers a request, or raises why not."""
         kind = type(request)
-        self._authorise(session.caller, kind)
+        self._authorise(session, kind)
         if kind in STREAMS:
             session.end(request.id, await STREAMS[kind](self._service, session, request))
-        elif kind in WORKER_OPS:
-            await WORKER_OPS[kind](self._service, session, request)
+        elif isinstance(request, Attach):
+            await attach(self._service, session, request)
+        elif kind in AT_ONCE_OPS:
+            raise RequestError("bad_request", "attach first")
         else:
-            session.answer(request.id, await OPS[kind](self._service, session.caller, request))
+            session.answer_in_turn(request.id, await OPS[kind](self._service, session.caller, request))
 
-    def _authorise(self, caller: Caller, kind: type) -> None:
+    def _authorise(self, session: Session, kind: type) -> None:
+        caller = session.caller
         if kind in WORKER_OPS:
-            if caller.uid != self._owner_uid or not is_child_of(caller.pid, os.getppid()):
+            # What a worker said before it died counts, also when there is no process to be looked at any more.
+            session.is_worker = session.is_worker or (
+                caller.uid == self._owner_uid and is_child_of(caller.pid, os.getppid())
+            )
+            if not session.is_worker:
                 raise RequestError("permission_denied", "only a worker of this daemon may do this")
         elif not caller.is_admin and not (kind in GROUP_OPS and self._in_group(caller)):
             raise RequestError("permission_denied", f"user {caller.uid} may not do this: ask the daemon's owner")

@@ -12,6 +12,7 @@ from supervisor.broker.check import Checker
 from supervisor.broker.commit import Committer
 from supervisor.broker.feed import Feed
 from supervisor.broker.fleet import FleetView
+from supervisor.broker.grants import Grants
 from supervisor.broker.holds import Holds
 from supervisor.broker.leases import Leases
 from supervisor.broker.removal import Remover
@@ -58,6 +59,7 @@ class Service:
     remover: Remover
     rounds: Rounds
     backups: Backups
+    grants: Grants
     board: Scoreboard | None = None
 
     @property

@@ -1,8 +1,8 @@
 """One connection: its frames in, its answers out, within bounds that no client can move.
 
-Bounds: a line has 1 MiB and 5 s from its first byte; so many requests may be under way; what is not read stops us
-reading more, and after 5 s ends the connection. A client that only stops writing still gets its answers. A worker's
-connection is always read to its end, since its last words decide an outcome.
+Bounds: a line has 1 MiB and 5 s from its first byte; so many requests may be under way; while answers lie unread
+nothing more is read or begun, and after a while that ends the connection. A client that only stops writing still gets
+its answers. A worker's connection is always read to its end, since its last words decide an outcome.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import asyncio
 import select
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from loguru import logger
 
 from supervisor.broker.service import Caller
+from supervisor.broker.timer import Timer
 from supervisor.core.errors import RequestError
 from supervisor.core.shortage import short_of
 from supervisor.wire.codec import Answer, AnyRequest, End, Error, Item, Ok, decode_request, encode, request_id_of
@@ -48,6 +50,9 @@ class House(Protocol):
     def is_stream(self, request: AnyRequest) -> bool:
         """Whether it is answered until the client has enough."""
 
+    def carry_out(self, session: Session, request: AnyRequest) -> bool:
+        """Begins a request that answers by itself later; False if it is another one."""
+
     async def dispatch(self, session: Session, request: AnyRequest) -> None:
         """Answers a request."""
 
@@ -63,17 +68,22 @@ class Session(asyncio.Protocol):
         self.number = number
         self.caller: Caller
         self.attach: Attach | None = None
+        self.is_worker = False
         self.read_to_end = asyncio.Event()
         self.idle_since = 0.0
         self.served = False
+        self.awaited = 0
         self._house = house
         self._lines = LineBuffer()
+        self._arrived: Iterator[bytes] | None = None
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
         self._transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[None]] = set()
-        self._frame_timer: asyncio.TimerHandle | None = None
-        self._unread_timer: asyncio.TimerHandle | None = None
+        self._begun = 0
+        self._frame_timer, self._unread_timer = Timer(), Timer()
         self._writable = asyncio.Event()
         self._writable.set()
         self._half_closed = False
@@ -93,22 +103,16 @@ class Session(asyncio.Protocol):
         self._house.joined(self)
 
     def data_received(self, data: bytes) -> None:
-        try:
-            for line in self._lines.feed(data):
-                self._stop_frame_timer()
-                self._receive(line)
-                if self.closed:
-                    return
-        except FrameTooLarge:
-            self._refuse_and_close(RequestError("frame_too_large", "a line may have 1 MiB at most"))
-            return
-        self._pace()
+        self._lines.add(data)
+        self._arrived = self._lines.lines()
+        self._take_on()
 
     def eof_received(self) -> bool:
         self._half_closed = True
         self.read_to_end.set()
-        self._stop_frame_timer()
-        if not self._under_way or self.attach is not None or self._peer_is_gone():
+        self._frame_timer.stop()
+        self.flush()
+        if not self._load or self.attach is not None or self._peer_is_gone():
             return False
         self._loop.call_later(HANG_UP_S, self._look_for_hang_up)
         return True
@@ -117,21 +121,21 @@ class Session(asyncio.Protocol):
         self.closed = True
         self.read_to_end.set()
         self._writable.set()
-        self._stop_frame_timer()
-        self._stop_unread_timer()
+        self._frame_timer.stop()
+        self._unread_timer.stop()
         self._end_streams()
         self._house.left(self)
 
     def pause_writing(self) -> None:
         self._writable.clear()
         if self.attach is None:
-            self._unread_timer = self._loop.call_later(UNREAD_S + LINGER_S, self._give_up_unread)
+            self._unread_timer.start(UNREAD_S + LINGER_S, self._give_up_unread)
         self._pace()
 
     def resume_writing(self) -> None:
         self._writable.set()
-        self._stop_unread_timer()
-        self._pace()
+        self._unread_timer.stop()
+        self._take_on()
 
     # Answers
 
@@ -139,18 +143,60 @@ class Session(asyncio.Protocol):
         """Answers `request` with `value`."""
         self._send(Ok(id=request, value=value))
 
+    def answer_soon(self, request: int, value: object) -> None:
+        """The same, sent with what else is answered until `flush`."""
+        line = encode(Ok(id=request, value=value))
+        self._outbox.append(line)
+        self._outbox_bytes += len(line)
+        if self._outbox_bytes > UNSENT_BYTES:
+            self.flush()
+
+    def answer_in_turn(self, request: int, value: object) -> None:
+        """The same, sent with what else is answered in this turn of the loop."""
+        if not self._outbox:
+            self._loop.call_soon(self._end_turn)
+        self.answer_soon(request, value)
+
+    def _end_turn(self) -> None:
+        self.flush()
+        self._one_less()
+
+    def begun(self) -> None:
+        """A request is under way that `finish` will answer."""
+        self._begun += 1
+
+    def finish(self, request: AnyRequest, result: object) -> None:
+        """Answers a request that was begun: with its value, or with the exception that `result` is."""
+        self._begun -= 1
+        if isinstance(result, Exception):
+            self.fail(request, result)
+            self._one_less()
+        else:
+            self.answer_in_turn(request.id, result)
+
+    def flush(self) -> None:
+        """Sends what was to be answered soon."""
+        if self._outbox:
+            lines, self._outbox, self._outbox_bytes = self._outbox, [], 0
+            self._write(b"".join(lines))
+
     def item(self, request: int, value: object) -> None:
         """Sends one item of the stream of `request`, without waiting for the client."""
         self._send(Item(id=request, value=value))
 
     async def emit(self, request: int, value: object) -> None:
         """Sends one item as fast as the client reads; raises Lagged."""
-        if not self._writable.is_set():
+        await self.emit_all(request, (value,))
+
+    async def emit_all(self, request: int, values: Iterable[object]) -> None:
+        """Sends items in one piece, as fast as the client reads; raises Lagged."""
+        # Again: of all that were waiting the first one may have filled it up.
+        while not self._writable.is_set():
             try:
                 await asyncio.wait_for(self._writable.wait(), UNREAD_S)
             except TimeoutError:
                 raise Lagged from None
-        self.item(request, value)
+        self._write(b"".join(encode(Item(id=request, value=value)) for value in values))
 
     def end(self, request: int, cursor: int) -> None:
         """Ends the stream of `request`."""
@@ -163,7 +209,7 @@ class Session(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, and it is not being closed already."""
-        return not self._under_way and self.attach is None and not self.closing
+        return not self._load and self.attach is None and not self.closing
 
     @property
     def closing(self) -> bool:
@@ -175,8 +221,16 @@ class Session(asyncio.Protocol):
         """Whether it was made just now and has not been served yet."""
         return not self.served and self._loop.time() - self.idle_since < NEW_S
 
+    def fail(self, request: AnyRequest, why: Exception) -> None:
+        """Answers `request` with what kept it from being done; what is no refusal is a defect of ours."""
+        if not isinstance(why, RequestError):
+            logger.opt(exception=why).error("a defect while serving {}", type(request).__name__)
+            why = RequestError("internal", "a defect of the daemon; its log says more")
+        self.error(request.id, why)
+
     def close(self) -> None:
         """Closes it once what was answered has been sent, or after a moment."""
+        self.flush()
         if not self.closed and not self._transport.is_closing():
             self._transport.close()
             self._loop.call_later(LINGER_S, self._transport.abort)
@@ -184,8 +238,31 @@ class Session(asyncio.Protocol):
     # Inside
 
     def _send(self, message: Answer) -> None:
+        self._write(encode(message))
+
+    def _write(self, lines: bytes) -> None:
         if not self.closed and not self._transport.is_closing():
-            self._transport.write(encode(message))
+            self._transport.write(lines)
+
+    def _take_on(self) -> None:
+        """Begins what has arrived, as far as more may be under way. Only when all of it is begun is more read."""
+        try:
+            while self._arrived is not None and self._may_take_on and not self.closed:
+                line = next(self._arrived, None)
+                if line is None:
+                    self._arrived = None
+                else:
+                    self._frame_timer.stop()
+                    self._receive(line)
+        except FrameTooLarge:
+            self._arrived = None
+            self._refuse_and_close(RequestError("frame_too_large", "a line may have 1 MiB at most"))
+            return
+        self._pace()
+
+    @property
+    def _may_take_on(self) -> bool:
+        return self.attach is not None or (self._writable.is_set() and self._load < MAX_UNDER_WAY)
 
     def _receive(self, line: bytes) -> None:
         try:
@@ -197,13 +274,28 @@ class Session(asyncio.Protocol):
             else:
                 self.error(number, error)
             return
+        if self._serve_at_once(request):
+            return
         task = self._loop.create_task(self._serve(request))
         self._under_way.add(task)
         if self._house.is_stream(request):
             self._streams.add(task)
         task.add_done_callback(self._served)
 
+    def _serve_at_once(self, request: AnyRequest) -> bool:
+        """What waits for nothing but a commit needs no task of its own; False if this is nothing of the kind."""
+        try:
+            return self._house.carry_out(self, request)
+        except Exception as error:
+            self.fail(request, error)
+        return True
+
     async def _serve(self, request: AnyRequest) -> None:
+        # What nobody reads is not even made; all that were begun together would be in memory at once.
+        while not self._writable.is_set() and self.attach is None:
+            await self._writable.wait()
+            if self.closed:
+                return
         try:
             await self._house.dispatch(self, request)
         except RequestError as error:
@@ -215,36 +307,39 @@ class Session(asyncio.Protocol):
             raise
         except OSError as error:
             if (want := short_of(error.errno)) is None:
-                self._tell_defect(request)
+                self.fail(request, error)
                 return
             self.error(request.id, RequestError("busy", f"the daemon is short of {want} now; try again later"))
-        except Exception:
-            self._tell_defect(request)
-
-    def _tell_defect(self, request: AnyRequest) -> None:
-        logger.exception("a defect while serving {}", type(request).__name__)
-        self.error(request.id, RequestError("internal", "a defect of the daemon; its log says more"))
+        except Exception as error:
+            self.fail(request, error)
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._streams.discard(task)
+        self._one_less()
+
+    def _one_less(self) -> None:
         self.served = True
         self.idle_since = self._loop.time()
-        if self._half_closed and not self._under_way:
+        if self._half_closed and not self._load:
             self.close()
-        self._pace()
+        self._take_on()
+
+    @property
+    def _load(self) -> int:
+        """How many requests are under way."""
+        return len(self._under_way) + self._begun
 
     def _pace(self) -> None:
         """Reads on only while answers are read and few requests are under way."""
         if self.closed or self._transport.is_closing() or self._half_closed:
             return
-        may_read = self.attach is not None or (self._writable.is_set() and len(self._under_way) < MAX_UNDER_WAY)
-        if may_read:
+        if self._arrived is None and self._may_take_on:
             self._transport.resume_reading()
             self._watch_frame()
         else:
             # While we do not read, the rest of a line is not late by the client's fault.
-            self._stop_frame_timer()
+            self._frame_timer.stop()
             self._transport.pause_reading()
 
     def _peer_is_gone(self) -> bool:
@@ -263,9 +358,9 @@ class Session(asyncio.Protocol):
 
     def _watch_frame(self) -> None:
         if not self._lines.unfinished:
-            self._stop_frame_timer()
-        elif self._frame_timer is None:
-            self._frame_timer = self._loop.call_later(FRAME_S, self._give_up_frame)
+            self._frame_timer.stop()
+        else:
+            self._frame_timer.start(FRAME_S, self._give_up_frame)
 
     def _give_up_frame(self) -> None:
         self._refuse_and_close(RequestError("frame_timeout", f"a line was not complete after {FRAME_S:g} s"))
@@ -277,19 +372,9 @@ class Session(asyncio.Protocol):
 
     def _refuse_and_close(self, error: RequestError) -> None:
         self.error(None, error)
-        self._stop_frame_timer()
+        self._frame_timer.stop()
         self.close()
         self.closed = True
-
-    def _stop_frame_timer(self) -> None:
-        if self._frame_timer is not None:
-            self._frame_timer.cancel()
-            self._frame_timer = None
-
-    def _stop_unread_timer(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
 
     def _end_streams(self) -> None:
         """Only streams: a request that was read is carried out, since it may be the end of an attempt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from supervisor.config import Pool
 from supervisor.core.queues import NO_CAPS, QueueCaps
@@ -14,6 +14,14 @@ from supervisor.wire.tree import Member
 
 MOST_COUNTED: Final = 1000
 """More jobs than that are `more than 1000`."""
+
+
+class InHand(NamedTuple):
+    """The worker that has the lease, the job that it does now, and how many are before this one there, that included."""
+
+    worker: str
+    runs: int
+    before: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Situation:
     both stop at MOST_COUNTED + 1. `closing`: the daemon is shutting down; `held`: it drains. `declined` names the
     pools whose handlers do not want it.
     `waits` are the first of the conditions on other jobs that are not decided yet.
+    `in_hand`: a worker has its lease, and has not begun.
     `pause`, `caps` (of the settings' table `caps_table`) and `running` are those of its queue.
     """
 
@@ -50,6 +59,7 @@ class Situation:
     caps: QueueCaps = NO_CAPS
     caps_table: str = ""
     running: int = 0
+    in_hand: InHand | None = None
     now_us: int
 
     @property

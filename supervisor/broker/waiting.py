@@ -75,7 +75,7 @@ def _what_is_in_the_way(now: Situation) -> list[Sentence]:
     for missing in sorted({attach.missing[view["type"]] for attach in attached if view["type"] in attach.missing}):
         sentences.append(
             Sentence(
-                f"What it takes to run {view['type']} is missing here, so that it would fail with spawn_error: {stop(missing)}",
+                f"What it takes to run {view['type']} is missing here, and no worker takes what it cannot run: {stop(missing)}",
                 f"setting pools.{now.takers[0].name}.{view['type']}",
             )
         )
@@ -141,7 +141,8 @@ def _workers(now: Situation) -> list[Sentence]:
     busy = [now.workers[m.worker] for m in members if _is_busy(now, m)]
     idle = [m for m in members if m.worker in now.workers and not _is_busy(now, m)]
     unable = [m for m in idle if not now.workers[m.worker].attach.isolation]
-    free = len(idle) - len(unable)
+    missing = [m for m in idle if now.view["type"] in now.workers[m.worker].attach.missing]
+    free = len({m.worker for m in idle} - {m.worker for m in (*unable, *missing)})
     if busy and not free:
         jobs = listed([str(job) for job in sorted(w.job for w in busy if w.job is not None)])
         whose = "job" if len(busy) == 1 else "jobs"

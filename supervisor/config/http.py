@@ -14,7 +14,6 @@ from supervisor.core.errors import SettingsError
 from supervisor.core.names import FINAL_STATES
 from supervisor.core.webhooks import fault_of
 
-ANY_PORT: Final = 0
 _PORTS: Final = 65535
 _FIELDS: Final = ("url", "secret", "on")
 _SHORTEST_SECRET: Final = 16

@@ -23,6 +23,7 @@ from supervisor.config.kinds import (
     paths,
 )
 from supervisor.config.settings import JOB_TYPES
+from supervisor.core.job import LARGEST_BATCH
 from supervisor.core.names import ISOLATION
 from supervisor.core.retry import RETRYABLE
 
@@ -113,8 +114,6 @@ LOG: Final = _table(
     Key("file", "file", PATH, "unset", "File that lines are appended to. Unset: stderr."),
 )
 
-_WORD: Final = QUEUE_NAME
-
 POOL: Final = _table(
     Key(
         "replicas",
@@ -180,6 +179,13 @@ POOL: Final = _table(
         "A handler's process: resident does one job after the other, fresh is forked anew for each.",
     ),
     Key("user", "user", TEXT, "the daemon's own", "As root, the user that the handler runs as."),
+    Key(
+        "lease_batch",
+        "lease_batch",
+        count(1, LARGEST_BATCH),
+        "1",
+        "How many tiny jobs a handler's worker takes at once; they are run one after the other.",
+    ),
     Key(
         "max_jobs",
         "max_jobs",

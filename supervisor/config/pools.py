@@ -14,8 +14,8 @@ from supervisor.config.settings import JOB_TYPES, Pool
 from supervisor.core.errors import SettingsError
 
 HANDLER_RETRIES: Final = 3
-_OF_HANDLERS: Final = ("python_path", "mode", "user")
-_OF_SCRIPTS: Final = (
+OF_HANDLERS: Final = ("python_path", "mode", "user", "lease_batch")
+OF_SCRIPTS: Final = (
     "isolation", "isolation_minimum", "network", "env_pass", "node", "modules", "work", "artifacts", "artifact_bytes", "check",
     "prestart",
 )  # fmt: skip
@@ -31,11 +31,16 @@ def defaults_of(entries: Entries, name: str) -> dict[str, Any]:
 def check_kind(entries: Entries, pool: Pool) -> None:
     """Raises SettingsError for a key or a type that does not go with this kind of pool."""
     if pool.handler is None:
-        for entry in _said(entries, pool, _OF_HANDLERS):
+        for entry in _said(entries, pool, ("lease_batch",)):
+            raise SettingsError(
+                f"{_where(entry)} is for tiny jobs of a handler, and pool {pool.name} is for scripts: a script takes longer "
+                "than its lease does, and those that a worker keeps for later could begin elsewhere; take it out"
+            )
+        for entry in _said(entries, pool, OF_HANDLERS):
             raise SettingsError(f"{_where(entry)} goes with a handler: set pools.{pool.name}.handler, or take it out")
         _check_script_types(entries, pool)
         return
-    for entry in _said(entries, pool, _OF_SCRIPTS):
+    for entry in _said(entries, pool, OF_SCRIPTS):
         raise SettingsError(
             f"{_where(entry)} is for scripts: a handler is your own code and runs unsandboxed, in your own environment; "
             "take it out"

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
+from supervisor.core.names import RUNTIMES
 from supervisor.core.queues import QueueCaps
 from supervisor.core.retention import Retention
 from supervisor.core.retry import RETRYABLE
@@ -14,7 +15,7 @@ from supervisor.core.retry import RETRYABLE
 NO_MAXIMA: Final = Limits(**dict.fromkeys(LIMIT_NAMES))
 """Maxima of a pool that sets none."""
 
-JOB_TYPES: Final = ("node", "python", "shell", "exec")
+JOB_TYPES: Final = tuple(RUNTIMES)
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class Pool(msgspec.Struct, frozen=True):
     python_path: tuple[str, ...] = ()
     mode: Literal["resident", "fresh"] = "resident"
     user: str | None = None
+    lease_batch: int = 1
     max_jobs: int | None = None
     max_rss_bytes: int | None = None
     max_age_s: float | None = None

@@ -15,6 +15,8 @@ from supervisor.core.state import FINAL, JobState
 
 Condition = Literal["ok", "any", "fail"]
 
+RequestId = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._-]+$(?!\n)")]
+"""What a client calls a submit. HAZARD: `$` alone would let a newline at the end pass."""
 MOST_AWAITED: Final = 10_000
 """So many jobs at most may one job wait for."""
 
@@ -33,7 +35,7 @@ class After(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A job to wait for, by its id or by the `request_id` of its submit, and how it must end."""
 
     job: Annotated[int, Meta(ge=1, le=2**53)] | None = None
-    request_id: Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] | None = None
+    request_id: RequestId | None = None
     condition: Condition = "ok"
 
 

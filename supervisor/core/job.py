@@ -14,6 +14,8 @@ INLINE_BYTES: Final = 256 << 10
 MAX_RESULT_BYTES: Final = 256 << 10
 MAX_PROGRESS_BYTES: Final = 4 << 10
 MAX_ARGS_ENV_BYTES: Final = 128 << 10
+LARGEST_BATCH: Final = 100
+"""So many leases a worker may have in its hands."""
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):

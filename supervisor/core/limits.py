@@ -6,7 +6,7 @@ failing with a clear error (measured on Node 20 to 24).
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -70,6 +70,7 @@ _SMALLEST_FOR_TYPE: Final[dict[tuple[str, str], float]] = {("node", "memory_byte
 _LARGEST: Final = 2.0**53
 
 
+@lru_cache(maxsize=256)
 def resolve(asked: LimitsRequest, defaults: Limits, maxima: Limits, job_type: str) -> Limits:
     """The limits a job gets; raises RequestError (`bad_request`, `above_maximum`, `below_floor`).
 
@@ -101,7 +102,7 @@ def _check(name: str, value: float | None, maximum: float | None, job_type: str)
                 {"limit": name, "maximum": maximum},
             )
         return
-    if not math.isfinite(value) or value < 0 or value > _LARGEST:
+    if not 0 <= value <= _LARGEST:
         raise RequestError("bad_request", f"limits.{name} ({option}): {value} is not a usable number", {"limit": name})
     if maximum is not None and value > maximum:
         raise RequestError(
@@ -113,10 +114,14 @@ def _check(name: str, value: float | None, maximum: float | None, job_type: str)
     if value < floor:
         raise RequestError(
             "below_floor",
-            f"limits.{name} ({option}): {_say(name, value)} is below the least that is allowed, {_say(name, floor)}: "
-            f"with less a {job_type} job would hang or abort at its start instead of failing clearly",
+            f"limits.{name} ({option}): {_say(name, value)} is below the least that is allowed, {_say(name, floor)}"
+            + ("" if name.endswith("_s") else _why_a_floor(job_type)),
             {"limit": name, "floor": floor},
         )
+
+
+def _why_a_floor(job_type: str) -> str:
+    return f": with less a {job_type} job would hang or abort at its start instead of failing clearly"
 
 
 def _say(name: str, value: float) -> str:

@@ -48,6 +48,14 @@ REASONS: Final[dict[str, str]] = {
     "stuck": "a process of it cannot be killed (it hangs inside the kernel)",
 }
 
+RUNTIMES: Final[dict[str, tuple[str, ...]]] = {
+    "node": (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"),
+    "python": (".py",),
+    "shell": (".sh", ".bash"),
+    "exec": (),
+}
+"""The job types of scripts, and the endings by which their files are known; `exec` runs the file itself."""
+
 ISOLATION: Final[dict[str, str]] = {
     "namespace": "its own user, processes, network, files, IPC and hostname, under a filter of system calls",
     "landlock": "the machine's processes and network names, but files, connections and system calls are confined",
@@ -60,7 +68,7 @@ EVENTS: Final[dict[str, str]] = {
     "met": "a job that it waits for ended as it wanted; it still waits: for others, or for its own time",
     "due": "nothing keeps it from running any more: its time has come, and what it waited for has ended",
     "running": "a worker took it: an attempt begins",
-    "progress": "the job said how far it is",
+    "progress": "the job said how far it is; at most five a second, and the last one always",
     "cancelling": "somebody cancelled it while it runs",
     "completed": "its attempt ended well, and the job with it",
     "failed": "its attempt ended otherwise, and the job with it",

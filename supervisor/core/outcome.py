@@ -63,6 +63,18 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
         return self.on_request or self.status is None
 
     @property
+    def remarkable(self) -> bool:
+        """Whether it is anything but exit code 0 of a job that nobody wished to end, or whose output is cut."""
+        return (
+            self.status != 0
+            or self.intent is not None
+            or self.killed_for is not None
+            or self.launch_failure is not None
+            or self.output_over
+            or self.stuck
+        )
+
+    @property
     def abnormal(self) -> bool:
         """Whether it ended in any way but exit code 0."""
         return self.status is not None and self.status != 0

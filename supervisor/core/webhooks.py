@@ -40,6 +40,11 @@ def is_allowed(url: str, allowed: Collection[str]) -> bool:
     return False
 
 
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address; raises ValueError."""
+    return "{}://{}:{}".format(*_read(url).origin)
+
+
 def _is_below(path: str, folder: str) -> bool:
     # What a server may take for a way out of the folder is not below it.
     if ".." in unquote(unquote(path)).replace("\\", "/").split("/"):

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from supervisor.core.names import ISOLATION
 from supervisor.doctor.check import Check, fail, ok, skipped, warn
+from supervisor.runtime.interpreter import INTERPRETED
 
 NOT_ENFORCED: Final = "not enforced"
 
@@ -30,7 +31,7 @@ class Proof(NamedTuple):
 def equipment_checks(proofs: Sequence[Proof]) -> list[Check]:
     """One check a level, one an aspect of each level in force, one an interpreter."""
     if not proofs:
-        return [skipped(name, "no worker has said yet what it found") for name in (*_level_names(), "node", "python")]
+        return [skipped(name, "no worker has said yet what it found") for name in (*_level_names(), *INTERPRETED)]
     checks = [_level_check(level, proofs) for level in ISOLATION]
     checks += [check for pool in _unique(proof.pool for proof in proofs) if (check := _pool_check(pool, proofs))]
     for level in ISOLATION:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import NamedTuple
 
 from supervisor.config import Pool, Settings
 from supervisor.core.names import ISOLATION
@@ -17,11 +17,8 @@ from supervisor.doctor.equipment import Proof, equipment_checks
 from supervisor.doctor.look import instance_of, storage_checks
 from supervisor.doctor.machine import leftovers_check, machine_checks
 from supervisor.paths import Paths
-from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
+from supervisor.runtime.interpreter import Interpreter, find_each, folders_to_bind, nothing_with
 from supervisor.sandbox import Bind, Verdict, probe
-
-_HARMLESS: Final = {"node": ("-e", "0"), "python": ("-c", "")}
-"""What each interpreter is given to run."""
 
 
 def offline_checks(settings: Settings, paths: Paths) -> list[Check]:
@@ -35,23 +32,16 @@ def offline_checks(settings: Settings, paths: Paths) -> list[Check]:
     ]
 
 
-class _Found:
+class _Found(NamedTuple):
     """The interpreters of one pool."""
 
-    def __init__(self, pool: Pool, cache: str) -> None:
-        self.there: dict[str, Interpreter] = {}
-        self.missing: dict[str, str] = {}
-        for kind, configured in (("node", pool.node), ("python", pool.python)):
-            if kind in pool.types:
-                try:
-                    self.there[kind] = find(kind, configured, cache)
-                except Missing as error:
-                    self.missing[kind] = str(error)
+    there: dict[str, Interpreter]
+    missing: dict[str, str]
 
 
 def _equipment(settings: Settings, pools: list[Pool], paths: Paths) -> list[Check]:
     slot_uid = settings.slot_uid_base if os.geteuid() == 0 else None
-    found = {pool.name: _Found(pool, paths.cache) for pool in pools}
+    found = {pool.name: _Found(*find_each(pool, paths.cache)) for pool in pools}
     programs = sorted({(kind, one.path) for each in found.values() for kind, one in each.there.items()})
     binds = [Bind(folder, folder) for folder in sorted({f for _, path in programs for f in folders_to_bind(path)})]
     verdicts = {level: probe(level, slot_uid=slot_uid, binds=binds) for level in ISOLATION}
@@ -81,7 +71,7 @@ def _interpreter_checks(
 ) -> Iterator[Check]:
     for level in levels:
         for kind, path in programs:
-            verdict = probe(level, slot_uid=slot_uid, binds=binds, argv=(path, *_HARMLESS[kind]))
+            verdict = probe(level, slot_uid=slot_uid, binds=binds, argv=nothing_with(kind, path))
             name = f"isolation.{level}.{kind}"
             if verdict.ok:
                 yield ok(name, f"{path} ran in it")

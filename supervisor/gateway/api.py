@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -95,7 +96,7 @@ def endpoints(rest: Rest, streams: Streams) -> tuple[Endpoint, ...]:
             rest.retry,
             "Queue a finished job again",
             answers=job,
-            refusals=("not_found", "wrong_state", "conflict", "queue_full", "storage_full"),
+            refusals=("not_found", "wrong_state", "conflict", "storage_full"),
         ),
         Endpoint("GET", f"{_JOB}/result", rest.result, "A job's result", answers={200: Any}, refusals=_NOT_THERE),
         Endpoint(
@@ -156,6 +157,15 @@ def endpoints(rest: Rest, streams: Streams) -> tuple[Endpoint, ...]:
     )
 
 
+class _JobNumber(IntegerConvertor):
+    """Python makes no number of thousands of digits, and no job has one of more than these."""
+
+    regex = "[0-9]{1,20}"
+
+
+register_url_convertor("job", _JobNumber())
+
+
 def application(table: tuple[Endpoint, ...]) -> Starlette:
     """The routes of the table, and the document that describes them."""
     document = msgspec.json.encode(openapi.document(table))
@@ -183,7 +193,7 @@ def _route(method: str, path: str, handler: Handler) -> Route:
         return await handler(request)
 
     # A name may hold slashes; a job is a number.
-    return Route(path.replace("{job}", "{job:int}").replace("{name}", "{name:path}"), handle, methods=[method])
+    return Route(path.replace("{job}", "{job:job}").replace("{name}", "{name:path}"), handle, methods=[method])
 
 
 def _both(kind: type) -> dict[int, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,6 +15,8 @@ from supervisor.gateway.records import NewJob, Options
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 LARGEST_ID: Final = 2**53
+SMALL_BODY_BYTES: Final = 64 << 10
+"""No more than a connection holds of a body in any case."""
 MOST_FIELDS: Final = 100
 _AS_JSON: Final = frozenset({"args", "env", "params", "after"})
 """The members that a form gives as JSON."""
@@ -59,6 +60,14 @@ def last_event_of(request: Request) -> int | None:
     return int(word)
 
 
+def is_small(request: Request) -> bool:
+    """Whether the request says that its body is a small one, and so that it cannot become larger."""
+    if "transfer-encoding" in request.headers:
+        return False  # a length beside it means nothing
+    length = request.headers.get("content-length", "")
+    return length.isascii() and length.isdecimal() and len(length) <= 9 and int(length) <= SMALL_BODY_BYTES
+
+
 async def new_job_of(request: Request) -> tuple[Options, bytes | None]:
     """The options and the script of a submit, from JSON or from a form with a `file`."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -85,6 +94,7 @@ async def _from_form(request: Request) -> tuple[Options, bytes | None]:
     try:
         values: dict[str, Any] = {}
         script: bytes | None = None
+        file_name: str | None = None
         for name, value in form.multi_items():
             if name in values or (name == "file" and script is not None):
                 raise RequestError("bad_request", f"`{name}` is there twice: give it once")
@@ -92,10 +102,10 @@ async def _from_form(request: Request) -> tuple[Options, bytes | None]:
                 values[name] = await _text_of(name, value)
             elif isinstance(value, UploadFile):
                 script = await value.read()
-                values.setdefault("name", (value.filename or "").replace("\\", "/").rpartition("/")[2] or None)
+                file_name = (value.filename or "").replace("\\", "/").rpartition("/")[2] or None
             else:
                 script = value.encode()
-        return _options_of(values), script
+        return _options_of({"name": file_name, **values}), script
     finally:
         await form.close()
 
@@ -104,8 +114,8 @@ async def _text_of(name: str, value: UploadFile | str) -> Any:
     text = value if isinstance(value, str) else (await value.read()).decode("utf-8", "replace")
     if name in _AS_JSON:
         try:
-            return json.loads(text, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as error:
             raise RequestError("bad_request", f"`{name}` of the form is not JSON: {error}") from None
     return text
 
@@ -119,7 +129,3 @@ def _options_of(values: dict[str, Any]) -> Options:
         return msgspec.convert({**said, **texts}, Options)
     except msgspec.ValidationError as error:
         raise RequestError("bad_request", f"the form: {error}") from None
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number of JSON")

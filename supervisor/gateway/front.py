@@ -31,6 +31,8 @@ BODY_S: Final = 30.0
 """So long a request's body may take."""
 OPEN: Final = frozenset({"/health", "/health/ready"})
 LOOKS: Final = frozenset({"GET", "HEAD"})
+WRITE: Final = "write"
+READ: Final = "read"
 ROUTE: Final = "workerctl.route"
 """Where in the scope an operation says which it is, for the metrics."""
 ROLE: Final = "workerctl.role"
@@ -90,7 +92,8 @@ class Front:
     async def _serve(self, scope: Scope, receive: Receive, send: _Sent) -> None:
         headers = Headers(scope=scope)
         over_ip = scope.get("client") is not None
-        self._check_rate(scope)
+        role = self._role_of(headers)
+        self._check_rate(scope, role)
         if over_ip:
             # A browser cannot reach a Unix socket.
             self._check_host(headers)
@@ -100,13 +103,15 @@ class Front:
             await self._pages.response(path, headers.get("if-none-match", ""))(scope, receive, send)
             return
         if path not in OPEN:
-            scope[ROLE] = self._role_of(headers, scope["method"])
+            scope[ROLE] = self._check_role(role, headers, scope["method"])
         self._check_origin(headers)
         await self._app(scope, self._bounded(headers, receive), send)
 
-    def _check_rate(self, scope: Scope) -> None:
+    def _check_rate(self, scope: Scope, role: str | None) -> None:
+        """Whoever has a token is counted apart: others of his address, or of his proxy, cannot use it up for him."""
         client = scope.get("client")
-        wait_s = self._rules.buckets.take(client[0] if client else "unix", time.monotonic())
+        who = f"{client[0] if client else 'unix'} {role or ''}"
+        wait_s = self._rules.buckets.take(who, time.monotonic())
         if wait_s > 0:
             raise RequestError(
                 "rate_limited",
@@ -126,22 +131,24 @@ class Front:
         if origin is not None and not same_origin(origin, headers.get("host", "")):
             raise RequestError("permission_denied", f"a page of {origin!r} may not ask here")
 
-    def _role_of(self, headers: Headers, method: str) -> str:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        token = given.strip().encode() if scheme.lower() == "bearer" else b""
-        tokens = self._rules.tokens
+    def _role_of(self, headers: Headers) -> str | None:
+        """The role of the request's token; None without a right one."""
+        token, tokens = _token_of(headers), self._rules.tokens
         may_write = hmac.compare_digest(token, tokens.write.encode())
         may_read = hmac.compare_digest(token, tokens.read.encode())
-        if not (may_write or may_read):
-            what = "the token is wrong" if token else "a token is needed"
+        return WRITE if may_write else READ if may_read else None
+
+    def _check_role(self, role: str | None, headers: Headers, method: str) -> str:
+        if role is None:
+            what = "the token is wrong" if _token_of(headers) else "a token is needed"
             raise RequestError(
                 "unauthorized", f"{what}: send `Authorization: Bearer TOKEN`; `workerctl token` prints it"
             )
-        if not may_write and method not in LOOKS:
+        if role != WRITE and method not in LOOKS:
             raise RequestError(
                 "permission_denied", "this token may only look: `workerctl token` prints one that may write"
             )
-        return "write" if may_write else "read"
+        return role
 
     def _bounded(self, headers: Headers, receive: Receive) -> Receive:
         largest = self._rules.max_body_bytes
@@ -187,6 +194,11 @@ class _Sent:
             if self.status == 401:
                 headers["WWW-Authenticate"] = "Bearer"
         await self._send(message)
+
+
+def _token_of(headers: Headers) -> bytes:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip().encode() if scheme.lower() == "bearer" else b""
 
 
 def _too_large(largest: int) -> RequestError:

@@ -19,7 +19,7 @@ from supervisor.child import GatewayOrders
 from supervisor.config import Webhook
 from supervisor.core.errors import RequestError, SupervisorError
 from supervisor.core.names import FINAL_STATES
-from supervisor.core.webhooks import is_allowed
+from supervisor.core.webhooks import is_allowed, origin_of
 from supervisor.gateway import sender
 from supervisor.gateway.ledger import NAME, Ledger, Open
 from supervisor.gateway.link import Link
@@ -42,10 +42,8 @@ AGAIN_S: Final = 1.0
 
 @dataclass
 class Address:
-    """Where webhooks go; `failures` in a row."""
+    """Where webhooks go: an address of the settings, or the host behind the addresses of jobs. `failures` in a row."""
 
-    url: str
-    key: str
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     open: int = 0
     failures: int = 0
@@ -63,6 +61,7 @@ class Hooks:
     def __init__(self, orders: GatewayOrders, link: Link, meter: Meter) -> None:
         http = orders.settings.http
         self._settings = orders.settings.webhooks
+        self._known = frozenset(hook.url for hook in self._settings)
         self._allowed = http.webhook_urls
         self._key = read_tokens(orders.state_dir).webhook
         self._link = link
@@ -112,8 +111,8 @@ class Hooks:
         key = next((hook.secret for hook in self._settings if hook.url == url), None) or self._key
         items = self._link.stream("events", lambda: {"after": cursor - 1, "limit": 1})
         event = next(iter([item async for item in items]), None)
-        known = {hook.url for hook in self._settings}
-        if event is None or event["cursor"] != cursor or not (url in known or is_allowed(url, self._allowed)):
+        may_go = url in self._known or is_allowed(url, self._allowed)
+        if event is None or event["cursor"] != cursor or not may_go:
             self._ended(one, "dropped")
             return
         await self._open(url, key, cursor, message_of(event, await self._job(event["job"])))
@@ -148,7 +147,9 @@ class Hooks:
         one = (cursor, url)
         if one in self._delivering:
             return
-        address = self._addresses.setdefault(url, Address(url, key))
+        # Jobs may name an address each: those of one host count as one, and hosts are as many as the settings allow.
+        place = url if url in self._known else origin_of(url)
+        address = self._addresses.setdefault(place, Address())
         while address.is_full and address.failures < FAILING_AFTER:
             # The events wait in the database.
             address.room.clear()
@@ -160,21 +161,21 @@ class Hooks:
         self._ledger.open.add(one)
         self._delivering.add(one)
         self._meter.hooks_pending.inc()
-        task = asyncio.create_task(self._deliver(address, one, body))
+        task = asyncio.create_task(self._deliver(address, one, key, body))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
-    async def _deliver(self, address: Address, one: Open, body: bytes) -> None:
+    async def _deliver(self, address: Address, one: Open, key: str, body: bytes) -> None:
         # Cancelled, it stays open in the ledger: the next process delivers it.
         result = "failed"
         for attempt in range(TRIES):
             async with address.slots:
-                error = await self._try(address, one, body)
+                error = await self._try(address, one, key, body)
             if error is None:
                 result = "delivered"
                 break
             if error.final or attempt == TRIES - 1:
-                logger.warning("the webhook of event {} to {} is given up: {}", one[0], address.url, error)
+                logger.warning("the webhook of event {} to {} is given up: {}", *one, error)
                 break
             await asyncio.sleep(pause_s(attempt, random.random()))  # noqa: S311
         address.open -= 1
@@ -182,17 +183,17 @@ class Hooks:
         address.room.set()
         self._ended(one, result)
 
-    async def _try(self, address: Address, one: Open, body: bytes) -> Undelivered | None:
+    async def _try(self, address: Address, one: Open, key: str, body: bytes) -> Undelivered | None:
         self._meter.hook_tries.inc()
         timestamp = int(time.time())
         message_id = f"event-{one[0]}"
         headers = {
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sender.signature(address.key, message_id, timestamp, body),
+            "webhook-signature": sender.signature(key, message_id, timestamp, body),
         }
         try:
-            await sender.post(address.url, headers, body)
+            await sender.post(one[1], headers, body)
         except Undelivered as error:
             address.failures += 1
             address.room.set()

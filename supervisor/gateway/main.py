@@ -79,6 +79,8 @@ class _Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.leave)
         tasks = [asyncio.create_task(one) for one in (self._beat(), self._watch(), self._hooks.run())]
+        for task in tasks:
+            task.add_done_callback(_tell_defect)
         try:
             logger.info("ready")
             await server.serve(sockets)
@@ -106,6 +108,12 @@ class _Gateway:
                     cursor = item["cursor"]
                     self._meter.happened(item)
             await asyncio.sleep(_WATCH_AGAIN_S)
+
+
+def _tell_defect(task: asyncio.Task[None]) -> None:
+    """What ends by itself goes on without: nobody would hear of it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.opt(exception=error).error("a defect: a part of the gateway has ended, restart it")
 
 
 def _config(app: Front) -> uvicorn.Config:

@@ -1,7 +1,8 @@
 """A connection of an HTTP client, within bounds that no client can move: the time for a request's head, and the time
 that what we send may lie unread. uvicorn bounds neither.
 
-What is unread for too long is dropped at once, and with it everything that it held up.
+What is unread for too long is dropped at once, and with it everything that it held up. Where there are as many
+connections as there may be, the one that has been idle longest makes room: whoever may ask nothing keeps nobody out.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ UNREAD_S: Final = 10.0
 class GuardedProtocol(H11Protocol):
     """uvicorn's protocol with two clocks."""
 
+    _idle_since = 0.0
     _head_clock: asyncio.TimerHandle | None = None
     _unread_clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        self._make_room()
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
@@ -33,6 +37,7 @@ class GuardedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._idle_since = self.loop.time()
         self._watch_head()
 
     def pause_writing(self) -> None:
@@ -48,6 +53,19 @@ class GuardedProtocol(H11Protocol):
         self._stop_unread_clock()
         self._stop_head_clock()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        if self.limit_concurrency is None or len(self.connections) < self.limit_concurrency:
+            return
+        others = (one for one in self.connections if isinstance(one, GuardedProtocol) and one is not self)
+        idle = min((one for one in others if one._is_idle), key=lambda one: one._idle_since, default=None)
+        if idle is not None:
+            idle.transport.abort()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request is under way. One whose head is still to come is none."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
     def _watch_head(self) -> None:
         """A head is under way while the client's side is idle and some of it is there, or nothing has come at all."""

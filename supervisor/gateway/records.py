@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from supervisor.wire.control import JobId, Label, Name, Offset, OnConflict, RequestId, State, Stream
+from supervisor.core.dependency import RequestId
+from supervisor.wire.control import JobId, Label, Name, Offset, OnConflict, State, Stream
 
 Duration = Annotated[
     Annotated[float, Meta(ge=0, le=3_162_240_000)] | Annotated[str, Meta(max_length=64)],
@@ -27,7 +28,7 @@ Count = Annotated[
 ]
 Moment = Annotated[str, Meta(description="RFC 3339, UTC, with six decimals", examples=["2026-01-02T03:04:05.123456Z"])]
 Awaited = Annotated[
-    JobId | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}(:(ok|any|fail))?$")],
+    JobId | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,15}(:(ok|any|fail))?$(?!\n)")],
     Meta(description="a job's id, or ID:ok, ID:any, ID:fail: how it must end"),
 ]
 

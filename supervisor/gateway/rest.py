@@ -7,6 +7,7 @@ import base64
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -28,7 +29,7 @@ SOURCE_BYTES: Final = 256 << 10
 """So large a script goes with its submit; a larger one is put first."""
 PIECE_BYTES: Final = 512 << 10
 BODIES_AT_ONCE: Final = 16
-"""So many submits are read and decoded at once: their scripts are in memory."""
+"""So many large submits are read and decoded at once: their scripts are in memory. Small ones wait for none of them."""
 _INTERNAL_ROUTE: Final = "/artifacts/"
 
 
@@ -49,7 +50,7 @@ class Rest:
 
     async def submit(self, request: Request) -> Response:
         """201 with the job that was made, 200 with the one that was there."""
-        async with self._bodies:
+        async with nullcontext() if asked.is_small(request) else self._bodies:
             options, code = await asked.new_job_of(request)
             asked.query_of(request, Nothing)
             answer = await self._submit(request, options, code)

@@ -11,15 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from supervisor.core.errors import RequestError
+from supervisor.core.names import RUNTIMES
 from supervisor.core.units import parse_duration_s, parse_size_bytes
 from supervisor.gateway.records import Options
 
-RUNTIMES: Final = {
-    "node": (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"),
-    "python": (".py",),
-    "shell": (".sh", ".bash"),
-}
-"""The endings by which the broker knows a type."""
 NODE: Final = "node"
 PLAIN: Final = ("queue", "priority", "retries", "on_loss", "network", "isolation", "on_conflict", "webhook")
 DURATIONS: Final = {"timeout": "wall_s", "cpu": "cpu_s"}
@@ -74,7 +69,7 @@ def file_name(options: Options, kind: str | None) -> str:
     """What the script is called if nobody called it anything."""
     if options.name is not None:
         return options.name
-    return f"code{RUNTIMES[kind][0]}" if kind in RUNTIMES else "code"
+    return "code" + next(iter(RUNTIMES.get(kind or "", ())), "")
 
 
 def _limits(options: Options) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Invariant: one message is one datagram, so that a forked job may speak on the sa
 
 from __future__ import annotations
 
+import array
 import json
+import mmap
 import os
 import resource
 import socket
@@ -16,6 +18,7 @@ from supervisor.runner.performing import Answer
 LARGEST: Final = 1 << 20
 _MOST_FDS: Final = 4
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_encode_text: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Talk:
@@ -23,16 +26,23 @@ class Talk:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        # Of this as much becomes memory as is ever used. A new buffer for each job would cost more than a small job.
+        self._heard = memoryview(mmap.mmap(-1, LARGEST))
+        self._places = socket.CMSG_SPACE(_MOST_FDS * array.array("i").itemsize)
         self._own_memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def hear(self) -> tuple[dict[str, Any] | None, list[int]]:
         """The next order with its descriptors; None when the worker is gone."""
-        line, fds, _flags, _address = socket.recv_fds(self._end, LARGEST, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
-        return (json.loads(line) if line else None), fds
+        size, ancillary, _flags, _address = self._end.recvmsg_into([self._heard], self._places, socket.MSG_CMSG_CLOEXEC)
+        fds = array.array("i")
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        return (json.loads(bytes(self._heard[:size])) if size else None), list(fds)
 
     def tell(self, **said: Any) -> None:
         """Says one thing; that nobody listens any more is no matter: we are about to be ended."""
-        self._send(json.dumps(said, ensure_ascii=False).encode(errors="replace"))
+        self._send(_encode(said))
 
     def ready(self, types: list[str]) -> None:
         """The handler is set up, and names these types."""
@@ -43,7 +53,7 @@ class Talk:
         said: dict[str, Any] = {"re": answer.re, "lease": lease, **self._used()}
         if answer.re == "raised":
             said["message"] = answer.message
-        head = json.dumps(said, ensure_ascii=False).encode(errors="replace")
+        head = _encode(said)
         # The result is JSON already.
         self._send(head[:-1] + b',"result":' + answer.result + b"}" if answer.re == "done" else head)
 
@@ -64,3 +74,8 @@ class Talk:
             self._end.send(line, socket.MSG_NOSIGNAL)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+
+def _encode(said: dict[str, Any]) -> bytes:
+    # What cannot be encoded must not cost the job.
+    return _encode_text(said).encode(errors="replace")

@@ -6,30 +6,22 @@ import os.path
 import re
 from typing import Final
 
-EXTENSIONS: Final[dict[str, str]] = {
-    ".js": "node",
-    ".mjs": "node",
-    ".cjs": "node",
-    ".ts": "node",
-    ".mts": "node",
-    ".cts": "node",
-    ".py": "python",
-    ".sh": "shell",
-    ".bash": "shell",
-}
-SCRIPT_TYPES: Final = frozenset({"node", "python", "shell", "exec"})
+from supervisor.core.names import RUNTIMES
+
+SCRIPT_TYPES: Final = frozenset(RUNTIMES)
 TYPESCRIPT: Final = frozenset({".ts", ".mts", ".cts"})
 STRIPS_TYPES_FROM: Final = (22, 18)
 """Node runs TypeScript without a flag from this version on."""
 
+_TYPE_OF: Final = {ending: job_type for job_type, endings in RUNTIMES.items() for ending in endings}
 _SHEBANG: Final = re.compile(rb"#!\s*(\S+)(?:[ \t]+([^\r\n]*\S))?")
 
 
 def script_type(name: str, head: bytes) -> str | None:
     """The runtime of a script called `name` that begins with `head`; None when nothing tells."""
-    extension = os.path.splitext(name)[1].lower()
-    if extension in EXTENSIONS:
-        return EXTENSIONS[extension]
+    ending = os.path.splitext(name)[1].lower()
+    if ending in _TYPE_OF:
+        return _TYPE_OF[ending]
     return "exec" if head.startswith((b"#!", b"\x7fELF")) else None
 
 

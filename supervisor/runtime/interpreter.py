@@ -12,27 +12,52 @@ import json
 import os
 import shutil
 import subprocess
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from supervisor.config import Pool
 from supervisor.core.shortage import Shortage, short_of
 
 JOB_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 PROBE_TIMEOUT_S: Final = 20
 
-_PROBES: Final[dict[str, tuple[str, ...]]] = {
-    "node": (
-        "-e",
-        "process.stdout.write(JSON.stringify([process.versions.node,"
-        "require('fs').readFileSync('/proc/self/status','latin1')]))",
+
+class _Known(NamedTuple):
+    """What it is called on the PATH, what it is given to do nothing, or to say its version and its /proc/self/status
+    as JSON, and what to do where there is none.
+    """
+
+    command: str
+    nothing: tuple[str, ...]
+    probe: tuple[str, ...]
+    remedy: str
+
+
+_KNOWN: Final[dict[str, _Known]] = {
+    "node": _Known(
+        "node",
+        ("-e", "0"),
+        (
+            "-e",
+            "process.stdout.write(JSON.stringify([process.versions.node,"
+            "require('fs').readFileSync('/proc/self/status','latin1')]))",
+        ),
+        "install Node, or `pip install 'workerctl[node]'`, or name one in the setting pools.NAME.node",
     ),
-    "python": (
-        "-I",
-        "-c",
-        "import json,platform;print(json.dumps([platform.python_version(),open('/proc/self/status').read()]))",
+    "python": _Known(
+        "python3",
+        ("-c", ""),
+        (
+            "-I",
+            "-c",
+            "import json,platform;print(json.dumps([platform.python_version(),open('/proc/self/status').read()]))",
+        ),
+        "install Python 3, or name one in the setting pools.NAME.python",
     ),
 }
+INTERPRETED: Final = tuple(_KNOWN)
+"""The job types that have an interpreter of their own. The setting `pools.NAME.TYPE` says where it is."""
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,29 +67,36 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     idle_data_bytes: int
 
-    @property
-    def version_numbers(self) -> tuple[int, ...]:
-        """The version as numbers, `(20, 20, 2)`."""
-        return tuple(int(part) for part in self.version.split(".") if part.isdigit())
-
 
 class Missing(Exception):
     """There is no usable interpreter; the message says what was tried and how to get one."""
 
 
+def find_each(pool: Pool, cache_dir: str) -> tuple[dict[str, Interpreter], dict[str, str]]:
+    """The interpreters of the job types of `pool`, and for each one that is missing, why."""
+    found: dict[str, Interpreter] = {}
+    missing: dict[str, str] = {}
+    for kind in INTERPRETED:
+        if kind in pool.types:
+            try:
+                found[kind] = find(kind, getattr(pool, kind), cache_dir)
+            except Missing as error:
+                missing[kind] = str(error)
+    return found, missing
+
+
+def nothing_with(kind: str, path: str) -> tuple[str, ...]:
+    """The command line that has the interpreter at `path` do nothing."""
+    return (path, *_KNOWN[kind].nothing)
+
+
 def find(kind: str, configured: str | None, cache_dir: str) -> Interpreter:
-    """The interpreter for `kind` (`node`, `python`); raises Missing."""
-    path = configured or shutil.which(_COMMANDS[kind], path=JOB_PATH) or _from_pypi(kind)
+    """The interpreter for `kind`, one of INTERPRETED; raises Missing."""
+    known = _KNOWN[kind]
+    path = configured or shutil.which(known.command, path=JOB_PATH) or _from_pypi(kind)
     if path is None:
-        raise Missing(f"no {_COMMANDS[kind]} on {JOB_PATH}: {_REMEDIES[kind]}")
+        raise Missing(f"no {known.command} on {JOB_PATH}: {known.remedy}")
     return _remembered(kind, path, cache_dir)
-
-
-_COMMANDS: Final = {"node": "node", "python": "python3"}
-_REMEDIES: Final = {
-    "node": "install Node, or `pip install 'workerctl[node]'`, or name one in the setting pools.NAME.node",
-    "python": "install Python 3, or name one in the setting pools.NAME.python",
-}
 
 
 def _from_pypi(kind: str) -> str | None:
@@ -81,7 +113,7 @@ def _remembered(kind: str, path: str, cache_dir: str) -> Interpreter:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise Missing(f"{path}: {error.strerror}: {_REMEDIES[kind]}") from None
+        raise Missing(f"{path}: {error.strerror}: {_KNOWN[kind].remedy}") from None
     identity = f"{path}:{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
     memory = os.path.join(cache_dir, f"{kind}.json")
     try:
@@ -109,7 +141,7 @@ def _remember(memory: str, identity: str, found: Interpreter) -> None:
 def _probe(kind: str, path: str) -> Interpreter:
     try:
         done = subprocess.run(
-            [path, *_PROBES[kind]],
+            [path, *_KNOWN[kind].probe],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=PROBE_TIMEOUT_S,
@@ -120,7 +152,7 @@ def _probe(kind: str, path: str) -> Interpreter:
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         if isinstance(error, OSError) and (want := short_of(error.errno)):
             raise Shortage(want) from error
-        raise Missing(f"{path} does not run: {error}: {_REMEDIES[kind]}") from None
+        raise Missing(f"{path} does not run: {error}: {_KNOWN[kind].remedy}") from None
     return Interpreter(path=path, version=version, idle_data_bytes=_vm_data_bytes(status))
 
 

@@ -5,10 +5,10 @@ here reads a clock. Never decides what a job may do: that is `core`, which the c
 """
 
 from supervisor.store.backup import DatabaseCopy
-from supervisor.store.batch import Event, GuardFailed, Tx, run_batch, storage_full
+from supervisor.store.batch import Event, GuardFailed, Joinable, Tx, run_batch, storage_full
 from supervisor.store.checkpoint import Checkpoint, checkpoint, wal_bytes
 from supervisor.store.checkup import Checkup, check_up, sqlite_version
-from supervisor.store.claim import claim
+from supervisor.store.claim import claim, claim_many
 from supervisor.store.clock import bring_back, clock_went_back
 from supervisor.store.db import Reader, Synchronous, Writer, open_reader, open_writer
 from supervisor.store.declines import decline, declined_by
@@ -32,6 +32,7 @@ from supervisor.store.history import before_newest, owners_of
 from supervisor.store.jobs import CancelResult, cancel, promote_due, report_progress, retry
 from supervisor.store.lately import Minute, minutes_until
 from supervisor.store.leases import LossReason, Settled_, lose, release, release_unheld, running_incarnations, settle
+from supervisor.store.moment import rfc3339
 from supervisor.store.position import Place, Standing, jobs_before, standing_of
 from supervisor.store.queues import Pause, pause, pause_of, pauses, resume, running_in
 from supervisor.store.reads import (
@@ -40,16 +41,13 @@ from supervisor.store.reads import (
     cancels_among,
     counts,
     events_after,
-    job_of_request,
-    job_view,
     jobs_among,
+    jobs_of_requests,
     last_event_id,
-    list_views,
     next_due_us,
     oldest_queued_us,
     owner_of,
     queue_counts,
-    rfc3339,
     states_of,
 )
 from supervisor.store.rehearsal import Rehearsal, rehearse
@@ -80,8 +78,9 @@ from supervisor.store.statistics import (
     finished_since,
     times_since,
 )
-from supervisor.store.submit import NewJob, Stored, submit, submit_many
+from supervisor.store.submit import NewJob, Stored, Submission, submit, submit_many
 from supervisor.store.tallies import Tally, tallies
+from supervisor.store.views import job_view, list_views
 
 __all__ = [
     "DECIDED_AT_ONCE",
@@ -96,6 +95,7 @@ __all__ = [
     "Event",
     "Finished",
     "GuardFailed",
+    "Joinable",
     "LossReason",
     "Minute",
     "NewJob",
@@ -107,6 +107,7 @@ __all__ = [
     "Settled_",
     "Standing",
     "Stored",
+    "Submission",
     "Synchronous",
     "Tally",
     "Times",
@@ -125,6 +126,7 @@ __all__ = [
     "checkpoint",
     "choose",
     "claim",
+    "claim_many",
     "clock_went_back",
     "contents_needed",
     "counts",
@@ -139,10 +141,10 @@ __all__ = [
     "forget_dependents",
     "forget_empty_queues",
     "give_back_pages",
-    "job_of_request",
     "job_view",
     "jobs_among",
     "jobs_before",
+    "jobs_of_requests",
     "jobs_that_exist",
     "jobs_with_undecided",
     "last_event_id",

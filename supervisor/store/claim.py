@@ -17,7 +17,7 @@ from supervisor.core.queues import QueueCaps
 from supervisor.core.state import Cue, JobState, step
 from supervisor.store.batch import Tx
 from supervisor.store.contents import inline_of
-from supervisor.store.queues import open_queues
+from supervisor.store.queues import open_queues, queued_in, room_in
 from supervisor.wire.lease import Lease
 
 _decode_spec: Final = msgspec.json.Decoder(JobSpec).decode
@@ -25,14 +25,23 @@ _decode_spec: Final = msgspec.json.Decoder(JobSpec).decode
 BEST_OF_PAIR: Final = """
     SELECT -priority, due_us, id FROM jobs INDEXED BY jobs_claim
     WHERE state = 'queued' AND queue = ? AND type = ?
-    ORDER BY priority DESC, due_us, id LIMIT 1
+    ORDER BY priority DESC, due_us, id LIMIT ?
 """
 BEST_NOT_DECLINED: Final = """
     SELECT -priority, due_us, id FROM jobs INDEXED BY jobs_claim
     WHERE state = 'queued' AND queue = ? AND type = ?
       AND NOT EXISTS (SELECT 1 FROM declines WHERE declines.job = jobs.id AND declines.pool = ?)
-    ORDER BY priority DESC, due_us, id LIMIT 1
+    ORDER BY priority DESC, due_us, id LIMIT ?
 """
+
+
+class _Head(NamedTuple):
+    """One of the first of its queue and type. They compare as they are to run."""
+
+    minus_priority: int
+    due_us: int
+    job: int
+    queue: str
 
 
 class _Claimed(NamedTuple):
@@ -60,9 +69,42 @@ def claim(
     Queues that were passed over because of their `caps` are added to `held_back`. Jobs that `pool` has declined are
     stepped over.
     """
-    job = _best(tx, types, open_queues(tx, queues, caps or {}, held_back), pool)
-    if job is None:
-        return None
+    best = _best(tx, types, open_queues(tx, queues, caps or {}, held_back), pool, 1)
+    return _lease(tx, best[0].job, worker, incarnation) if best else None
+
+
+def claim_many(
+    tx: Tx,
+    *,
+    most: int,
+    sharers: int,
+    types: Sequence[str],
+    queues: Sequence[str] | None,
+    worker: str,
+    incarnation: str,
+    caps: Mapping[str, QueueCaps],
+    held_back: set[str],
+    pool: str | None,
+) -> list[Lease]:
+    """The same for several at once, best first: at most so many, and of what waits no more than the share of one of
+    `sharers` workers, so that none has a hand full of jobs while another one waits."""
+    free = open_queues(tx, queues, caps, held_back)
+    waiting = sum(queued_in(tx.conn, queue) for queue in free)
+    most = min(most, max(1, -(-waiting // sharers)))
+    room = {queue: room_in(tx.conn, queue, caps) for queue in free}
+    leases = []
+    for head in _best(tx, types, free, pool, most):
+        left = room[head.queue]
+        if left is not None:
+            if not left:
+                held_back.add(head.queue)
+                continue
+            room[head.queue] = left - 1
+        leases.append(_lease(tx, head.job, worker, incarnation))
+    return leases
+
+
+def _lease(tx: Tx, job: int, worker: str, incarnation: str) -> Lease:
     found = _Claimed(
         *tx.conn.execute("SELECT attempt, name, type, queue, spec, due_us FROM jobs WHERE id = ?", (job,)).fetchone()
     )
@@ -92,11 +134,15 @@ def claim(
     )
 
 
-def _best(tx: Tx, types: Sequence[str], queues: Sequence[str], pool: str | None) -> int | None:
+def _best(tx: Tx, types: Sequence[str], queues: Sequence[str], pool: str | None, most: int) -> list[_Head]:
     sql, more = (BEST_OF_PAIR, ()) if pool is None else (BEST_NOT_DECLINED, (pool,))
-    heads = (tx.conn.execute(sql, (queue, kind, *more)).fetchone() for queue in queues for kind in types)
-    best = min((head for head in heads if head is not None), default=None)
-    return None if best is None else int(best[2])
+    heads = [
+        _Head(row[0], row[1], row[2], queue)
+        for queue in queues
+        for kind in types
+        for row in tx.conn.execute(sql, (queue, kind, *more, most)).fetchall()
+    ]
+    return sorted(heads)[:most]
 
 
 def _begin_attempt(tx: Tx, job: int, number: int, worker: str, incarnation: str) -> int:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
 
 from supervisor.core.job import INLINE_BYTES, JobSpec
 from supervisor.store.batch import Tx
 
 
-def keep(tx: Tx, inline: Mapping[str, bytes]) -> None:
-    """Stores each content under its sha256, which the caller has verified; one that is there already is left."""
-    for sha256, data in inline.items():
-        tx.conn.execute(
-            "INSERT INTO contents (sha256, size, data) VALUES (?, ?, ?) ON CONFLICT (sha256) DO NOTHING",
-            (sha256, len(data), data),
-        )
+def keep(tx: Tx, sha256: str, data: bytes) -> None:
+    """Stores a content under its sha256, which the caller has verified; one that is there already is left."""
+    tx.conn.execute(
+        "INSERT INTO contents (sha256, size, data) VALUES (?, ?, ?) ON CONFLICT (sha256) DO NOTHING",
+        (sha256, len(data), data),
+    )
 
 
-def refer(tx: Tx, job: int, spec: JobSpec) -> None:
-    """Records what contents a job needs, wherever they lie: they are kept until no job does."""
-    needed = {content.sha256 for content in (*spec.contents, *((spec.stdin,) if spec.stdin else ()))}
-    for sha256 in needed:
-        tx.conn.execute("INSERT INTO job_contents (job, sha256) VALUES (?, ?)", (job, sha256))
+def needed_by(spec: JobSpec) -> set[str]:
+    """The contents that a job needs, wherever they lie: they are kept until no job does."""
+    needed = {content.sha256 for content in spec.contents}
+    if spec.stdin is not None:
+        needed.add(spec.stdin.sha256)
+    return needed
 
 
 def inline_of(tx: Tx, spec: JobSpec) -> dict[str, str]:

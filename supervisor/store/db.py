@@ -14,7 +14,6 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from supervisor.core.errors import SchemaError, StorageError
-from supervisor.store.batch import Event, Tx, run_batch
 from supervisor.store.failure import is_broken, storage_error
 from supervisor.store.migrations import (
     APPLICATION_ID,
@@ -27,8 +26,6 @@ from supervisor.store.migrations import (
     version_of,
 )
 from supervisor.store.quick_check import look_for_damage
-
-__all__ = ["Event", "Reader", "Tx", "Writer", "open_reader", "open_writer", "run_batch"]
 
 BUSY_TIMEOUT_MS: Final = 5000
 WAL_LIMIT_BYTES: Final = 4 << 20

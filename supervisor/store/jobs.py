@@ -14,7 +14,7 @@ from supervisor.core.job import Progress
 from supervisor.core.state import FINAL, Cue, JobState, step
 from supervisor.store.batch import Tx
 from supervisor.store.dependencies import decide_all_of, decide_dependents, stop_waiting
-from supervisor.store.running import find_attempt, stale_lease
+from supervisor.store.running import Attempt, find_attempt, stale_lease
 from supervisor.store.unique import holder_of, key_taken
 
 DUE_AT_ONCE: Final = 1000
@@ -142,9 +142,20 @@ def report_progress(tx: Tx, lease: int, progress: Progress) -> None:
     attempt = find_attempt(tx, lease)
     if attempt is None or attempt.state != "running":
         raise stale_lease(lease)
+    _keep_progress(tx, attempt, progress)
+
+
+def keep_last_progress(tx: Tx, attempt: Attempt, progress: Progress) -> None:
+    """What a running attempt said last, unless it was told before: reports of it are throttled, the last one counts."""
+    (told,) = tx.conn.execute("SELECT progress FROM jobs WHERE id = ?", (attempt.job,)).fetchone()
+    if told != _encode(progress).decode():
+        _keep_progress(tx, attempt, progress)
+
+
+def _keep_progress(tx: Tx, attempt: Attempt, progress: Progress) -> None:
     tx.change_one(
         "UPDATE jobs SET progress = ? WHERE id = ? AND state = 'running' AND lease = ?",
-        (_encode(progress).decode(), attempt.job, lease),
+        (_encode(progress).decode(), attempt.job, attempt.lease),
     )
     data: dict[str, Any] = msgspec.to_builtins(progress)
     tx.emit(attempt.job, "progress", JobState.RUNNING, attempt.number, data)

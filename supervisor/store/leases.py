@@ -17,6 +17,7 @@ from supervisor.core.outcome import Outcome
 from supervisor.core.state import JobState
 from supervisor.store.batch import Tx
 from supervisor.store.claim import claim
+from supervisor.store.jobs import keep_last_progress
 from supervisor.store.running import Attempt, Settled_, end_attempt, find_attempt, stale_lease, take_back
 
 __all__ = ["Settled_", "claim", "lose", "release", "release_unheld", "running_incarnations", "settle"]
@@ -36,15 +37,18 @@ def settle(
     result: msgspec.Raw | None,
     progress: Progress | None,
     dice: float,
+    waited_s: float = 0.0,
 ) -> Settled_:
     """Records how the attempt of a lease ended and moves its job on; the same settle again changes nothing.
 
-    `dice` in [0, 1) chooses the delay before another try. The result is kept if the job is final by this. Raises
-    RequestError `stale_lease`.
+    `dice` in [0, 1) chooses the delay before another try. The result is kept if the job is final by this. `waited_s`
+    is how long after its lease the attempt began. Raises RequestError `stale_lease`.
     """
     attempt = _held_by(tx, lease, incarnation)
     if attempt.state == "ended":
         return _repeated(tx, attempt, outcome)
+    if progress is not None:
+        keep_last_progress(tx, attempt, progress)
     return end_attempt(
         tx,
         attempt,
@@ -52,8 +56,8 @@ def settle(
         measured=True,
         isolation=isolation,
         result=_usable(result),
-        progress=progress,
         dice=dice,
+        waited_us=int(waited_s * 1e6),
     )
 
 

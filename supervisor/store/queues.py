@@ -94,11 +94,13 @@ def open_queues(
     return [queue for queue in unpaused if queue not in full]
 
 
-def check_depth(tx: Tx, queue: str, max_queued: int | None) -> None:
+def waiting_in(tx: Tx, queue: str) -> int:
+    """How many jobs of a queue wait: for their turn, their time or others."""
+    return _count(tx.conn, queue, "scheduled") + _count(tx.conn, queue, "queued")
+
+
+def check_depth(queue: str, waiting: int, max_queued: int) -> None:
     """Raises RequestError `queue_full` where one more job would exceed the cap of those that wait."""
-    if max_queued is None:
-        return
-    waiting = _count(tx.conn, queue, "scheduled") + _count(tx.conn, queue, "queued")
     if waiting >= max_queued:
         raise RequestError(
             "queue_full",
@@ -111,6 +113,17 @@ def check_depth(tx: Tx, queue: str, max_queued: int | None) -> None:
 def running_in(conn: sqlite3.Connection, queue: str) -> int:
     """How many jobs of a queue run now."""
     return _count(conn, queue, "running")
+
+
+def queued_in(conn: sqlite3.Connection, queue: str) -> int:
+    """How many jobs of a queue could run now."""
+    return _count(conn, queue, "queued")
+
+
+def room_in(conn: sqlite3.Connection, queue: str, caps: Mapping[str, QueueCaps]) -> int | None:
+    """How many more jobs of a queue may run beside those that do; None for any number."""
+    most = caps_of(caps, queue).max_running if caps else None
+    return None if most is None else max(0, most - running_in(conn, queue))
 
 
 def _is_at_cap(tx: Tx, queue: str, max_running: int | None) -> bool:

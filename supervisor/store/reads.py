@@ -10,26 +10,6 @@ import msgspec
 
 from supervisor.core.names import STATES
 from supervisor.store.batch import Event
-from supervisor.store.moment import rfc3339
-from supervisor.store.views import job_view, list_views
-
-__all__ = [
-    "AttemptInfo",
-    "attempt_of",
-    "cancels_among",
-    "counts",
-    "events_after",
-    "job_of_request",
-    "job_view",
-    "last_event_id",
-    "list_views",
-    "next_due_us",
-    "oldest_queued_us",
-    "owner_of",
-    "queue_counts",
-    "rfc3339",
-    "states_of",
-]
 
 NEXT_DUE: Final = "SELECT min(due_us) FROM jobs INDEXED BY jobs_due WHERE state = 'scheduled' AND waits = 0"
 
@@ -55,16 +35,30 @@ class AttemptInfo(NamedTuple):
     merge: bool
 
 
+class Made(NamedTuple):
+    """The job that a submit has made, the digest of what it asked for, and who asked."""
+
+    job: int
+    request_hash: str
+    owner_uid: int
+
+
 def owner_of(conn: sqlite3.Connection, job: int) -> int | None:
     """The uid that submitted the job; None if there is no such job."""
     row = conn.execute("SELECT owner_uid FROM jobs WHERE id = ?", (job,)).fetchone()
     return None if row is None else int(row[0])
 
 
-def job_of_request(conn: sqlite3.Connection, request_id: str) -> tuple[int, str] | None:
-    """The job that a submit with this id made, and the digest of its content; None if there was none."""
-    row = conn.execute("SELECT id, request_hash FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
-    return None if row is None else (int(row[0]), str(row[1]))
+def jobs_of_requests(conn: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Made]:
+    """By request_id what the submits of these ids made; those that made nothing are left out."""
+    rows = conn.execute(
+        """
+        SELECT request_id, id, request_hash, owner_uid FROM jobs
+        WHERE request_id IN (SELECT value FROM json_each(?))
+        """,
+        (msgspec.json.encode(request_ids).decode(),),
+    ).fetchall()
+    return {request_id: Made(*made) for request_id, *made in rows}
 
 
 def states_of(conn: sqlite3.Connection, jobs: Sequence[int]) -> dict[int, str]:
@@ -127,7 +121,7 @@ def counts(conn: sqlite3.Connection) -> dict[str, int]:
 
 
 def queue_counts(conn: sqlite3.Connection) -> dict[str, dict[str, int]]:
-    """The same for each queue that ever had a job."""
+    """The same for each queue that has jobs, or had some until `forget_empty_queues`."""
     queues: dict[str, dict[str, int]] = {}
     for queue, state, n in conn.execute("SELECT queue, state, n FROM counters ORDER BY queue").fetchall():
         queues.setdefault(queue, dict(_NONE_YET))[state] = n

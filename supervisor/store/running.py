@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from supervisor.core.errors import RequestError
-from supervisor.core.job import Progress
 from supervisor.core.outcome import Outcome
 from supervisor.core.retry import RETRYABLE, Backoff, History, OnLoss, Settlement, decide
 from supervisor.core.state import FINAL, Cue, JobState, step
@@ -93,17 +92,20 @@ def end_attempt(
     measured: bool,
     isolation: str | None = None,
     result: str | None = None,
-    progress: Progress | None = None,
     dice: float = 0.0,
+    waited_us: int = 0,
 ) -> Settled_:
-    """Records how a running attempt ended and moves its job on. `measured` is false where nobody saw the end."""
-    _record(tx, attempt, outcome, isolation, measured)
+    """Records how a running attempt ended and moves its job on. `measured` is false where nobody saw the end.
+
+    It began `waited_us` after its lease.
+    """
+    _record(tx, attempt, outcome, isolation, measured, waited_us)
     count_attempt(tx, attempt.lease)
     tries = _tries_of(tx, attempt.job) if outcome.reason != "ok" else _Tries()
     settlement = decide(
         outcome.reason, outcome.retryable, attempt.history, tries.backoff, dice, outcome.message, tries.retry_on
     )
-    return _move_on(tx, attempt, outcome, settlement, result, progress, measured=measured)
+    return _move_on(tx, attempt, outcome, settlement, result, measured=measured, waited_us=waited_us)
 
 
 def take_back(tx: Tx, attempt: Attempt, why: str) -> None:
@@ -147,7 +149,7 @@ def _cancel_unstarted(tx: Tx, attempt: Attempt) -> None:
     decide_dependents(tx, attempt.job, state, "cancelled")
 
 
-def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, measured: bool) -> None:
+def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, measured: bool, waited_us: int) -> None:
     seen = (
         outcome.wall_s,
         outcome.cpu_s,
@@ -164,7 +166,7 @@ def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, m
         UPDATE attempts SET state = 'ended', isolation = ?, reason = ?, message = ?, evidence = ?, exit_code = ?,
                             signal = ?, finished_us = max(started_us, ?), wall_s = ?, cpu_s = ?, peak_memory_bytes = ?,
                             stdout_bytes = ?, stderr_bytes = ?, leftover_killed = ?, truncated = ?, artifacts = ?,
-                            enforced = ?
+                            enforced = ?, started_us = max(started_us, min(?, started_us + ?))
         WHERE lease = ? AND state = 'running'
         """,
         (
@@ -176,6 +178,8 @@ def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, m
             outcome.signal,
             tx.now_us,
             *(seen if measured else (None,) * len(seen)),
+            tx.now_us,
+            waited_us,
             attempt.lease,
         ),
     )
@@ -187,9 +191,9 @@ def _move_on(
     outcome: Outcome,
     settled: Settlement,
     result: str | None,
-    progress: Progress | None,
     *,
     measured: bool,
+    waited_us: int,
 ) -> Settled_:
     state = step(JobState.RUNNING, settled.cue)
     reason, message = outcome.reason, settled.message or outcome.message
@@ -200,7 +204,7 @@ def _move_on(
         """
         UPDATE jobs SET state = ?, lease = NULL, finished_us = max(started_us, ?), due_us = coalesce(?, due_us), failures = ?,
                         losses = ?, reason = ?, message = ?, exit_code = ?, signal = ?,
-                        progress = coalesce(?, progress)
+                        started_us = max(started_us, min(?, started_us + ?))
         WHERE id = ? AND state = 'running' AND lease = ?
         """,
         (
@@ -213,7 +217,8 @@ def _move_on(
             message,
             outcome.exit_code,
             outcome.signal,
-            None if progress is None else _encode(progress).decode(),
+            tx.now_us,
+            waited_us,
             attempt.job,
             attempt.lease,
         ),

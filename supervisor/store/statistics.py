@@ -49,7 +49,7 @@ FAILURES: Final = """
     )
     GROUP BY reason ORDER BY 2 DESC, 1
 """
-BRIEFS: Final = "SELECT id, name, started_us FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+BRIEFS: Final = "SELECT id, name, started_us, owner_uid FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
 
 
 class Times(NamedTuple):
@@ -61,10 +61,11 @@ class Times(NamedTuple):
 
 
 class Brief(NamedTuple):
-    """A job in one line: its name, and since when it runs."""
+    """A job in one line: its name, since when it runs, and whose it is."""
 
     name: str
     started_us: int | None
+    owner_uid: int
 
 
 def finished_since(conn: sqlite3.Connection, since_us: int) -> dict[str, int]:
@@ -87,4 +88,4 @@ def failures_since(conn: sqlite3.Connection, since_us: int, most: int = FAILURES
 def briefs_of(conn: sqlite3.Connection, jobs: list[int]) -> dict[int, Brief]:
     """Those of the jobs that exist."""
     rows = conn.execute(BRIEFS, (msgspec.json.encode(jobs).decode(),)).fetchall()
-    return {row[0]: Brief(row[1], row[2]) for row in rows}
+    return {row[0]: Brief(*row[1:]) for row in rows}

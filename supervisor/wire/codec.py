@@ -115,7 +115,7 @@ def _sentence(sentence: str) -> str:
     if "matching regex" not in sentence:
         return sentence
     field = sentence.rpartition("`")[0].rpartition("`")[2]
-    return f"{field}: {_WORDS.get(field, _NAME)}"
+    return f"{field}: {_WORDS.get(field.rpartition('.')[2], _NAME)}"
 
 
 def _first_wrong_job(line: bytes) -> tuple[int, str] | None:
@@ -134,10 +134,10 @@ def _first_wrong_job(line: bytes) -> tuple[int, str] | None:
 
 _NAME: Final = "a name is 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit"
 _WORDS: Final = {
-    "$.request_id": "8 to 64 letters, digits, dots, dashes and underscores",
-    "$.after[...].request_id": "8 to 64 letters, digits, dots, dashes and underscores",
-    "$.sha256": "64 lower-case hexadecimal digits",
-    "$.stdin_sha256": "64 lower-case hexadecimal digits",
+    "request_id": "8 to 64 letters, digits, dots, dashes and underscores",
+    "sha256": "64 lower-case hexadecimal digits",
+    "stdin_sha256": "64 lower-case hexadecimal digits",
+    "backup": "32 lower-case hexadecimal digits",
 }
 
 

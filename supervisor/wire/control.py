@@ -11,15 +11,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from supervisor.core.dependency import MOST_AWAITED, After
+from supervisor.core.dependency import MOST_AWAITED, After, RequestId
 from supervisor.core.limits import LimitsRequest
 from supervisor.core.retry import Backoff, OnLoss
 
 Id = Annotated[int, Meta(ge=0, le=2**53)]
 JobId = Annotated[int, Meta(ge=1, le=2**53)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-RequestId = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Attempt = Annotated[int, Meta(ge=1, le=2**53)]
+# HAZARD: `$` alone would let a newline at the end pass.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Label = Annotated[str, Meta(min_length=1, max_length=255)]
 Seconds = Annotated[float, Meta(ge=0, le=3_162_240_000)]
 Offset = Annotated[int, Meta(ge=0, le=2**53)]
@@ -137,6 +138,7 @@ class List(Request, tag="list"):
     queue: Name | None = None
     type: Name | None = None
     name: Label | None = None
+    mine: bool = False
     before: JobId | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
 
@@ -146,7 +148,7 @@ class Logs(Request, tag="logs"):
 
     job: JobId
     stream: Stream = "stdout"
-    attempt: Annotated[int, Meta(ge=1)] | None = None
+    attempt: Attempt | None = None
     offset: Offset = 0
     length: Annotated[int, Meta(ge=0, le=524_288)] = 262_144
 
@@ -155,7 +157,7 @@ class Artifacts(Request, tag="artifacts"):
     """The files that an attempt left in its output folder, a page at a time: `after` is the last number before it."""
 
     job: JobId
-    attempt: Annotated[int, Meta(ge=1)] | None = None
+    attempt: Attempt | None = None
     after: Offset = 0
 
 
@@ -164,7 +166,7 @@ class Artifact(Request, tag="artifact"):
 
     job: JobId
     index: Annotated[int, Meta(ge=1, le=1_000_000)]
-    attempt: Annotated[int, Meta(ge=1)] | None = None
+    attempt: Attempt | None = None
     offset: Offset = 0
     length: Annotated[int, Meta(ge=0, le=524_288)] = 524_288
 
@@ -174,7 +176,7 @@ class Follow(Request, tag="follow"):
 
     job: JobId
     after: Offset = 0
-    attempt: Annotated[int, Meta(ge=1)] | None = None
+    attempt: Attempt | None = None
     stdout: Offset = 0
     stderr: Offset = 0
     output: bool = True
@@ -234,7 +236,7 @@ class Backup(Request, tag="backup"):
 class BackupPiece(Request, tag="backup_piece"):
     """A range of the bytes of a copy that `backup` has made, at most 512 KiB."""
 
-    backup: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+    backup: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
     offset: Offset = 0
     length: Annotated[int, Meta(ge=1, le=524_288)] = 524_288
 

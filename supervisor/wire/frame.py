@@ -30,7 +30,15 @@ class LineBuffer:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Adds `data` and yields each line that it completed; raises FrameTooLarge."""
+        self.add(data)
+        yield from self.lines()
+
+    def add(self, data: bytes) -> None:
+        """Adds `data`, for `lines`."""
         self._pending += data
+
+    def lines(self) -> Iterator[bytes]:
+        """Each line that is whole, for as long as somebody asks; what is left waits. Raises FrameTooLarge."""
         while True:
             end = self._pending.find(b"\n", self._searched)
             if end < 0:

@@ -10,12 +10,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from supervisor.core.job import JobSpec, Progress
+from supervisor.core.job import LARGEST_BATCH, JobSpec, Progress
 from supervisor.core.outcome import Outcome
 from supervisor.wire.control import Request
 
 NULL = msgspec.Raw(b"null")
 LeaseId = Annotated[int, Meta(ge=1, le=2**53)]
+BatchSize = Annotated[int, Meta(ge=1, le=LARGEST_BATCH)]
 
 
 class OfWorker(Request, forbid_unknown_fields=False):
@@ -47,13 +48,16 @@ class Attach(OfWorker, tag="attach"):
 
 
 class Next(OfWorker, tag="next"):
-    """Asks for a lease; the answer, a `Lease`, comes when there is one."""
+    """Asks for a lease, or for so many at `most`; the answer, `Leased`, comes when there is one."""
+
+    most: BatchSize = 1
 
 
 class Settle(OfWorker, tag="settle"):
-    """How the attempt of a lease ended. Repeated until acknowledged; `next` asks for the next lease at once.
+    """How the attempt of a lease ended. Repeated until acknowledged; `next` asks for more at once, for `most` leases.
 
-    `result` is what the job said, `null` if it said nothing.
+    `result` is what the job said, `null` if it said nothing. `waited_s`: for so long the lease was in the worker's
+    hands before its attempt began.
     """
 
     lease: LeaseId
@@ -62,6 +66,8 @@ class Settle(OfWorker, tag="settle"):
     result: msgspec.Raw = NULL
     progress: Progress | None = None
     next: bool = False
+    most: BatchSize = 1
+    waited_s: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Release(OfWorker, tag="release"):
@@ -105,11 +111,24 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     inline: dict[str, str] = {}
 
 
+class Leased(Lease, frozen=True, kw_only=True):
+    """The answer to `next`: a lease, and those that are run after it, in their order."""
+
+    more: tuple[Lease, ...] = ()
+
+
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """The acknowledgement of a settle. `state` is where the job is now; `lease` the next one if there was one."""
+    """The acknowledgement of a settle. `state` is where the job is now; `lease` the next one if there was one, and
+    `more` those that are run after it."""
 
     state: str
     lease: Lease | None = None
+    more: tuple[Lease, ...] = ()
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        """All that were given."""
+        return () if self.lease is None else (self.lease, *self.more)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,9 +57,8 @@ class Channel:
         """Closes the job's end here, once the job has its own copy."""
         self.theirs.close()
 
-    def receive(self) -> bool:
-        """Reads what is there; returns whether the progress changed."""
-        before = self.progress
+    def receive(self) -> None:
+        """Reads what is there."""
         budget = READ_BUDGET
         while self._open and budget > 0:
             try:
@@ -74,7 +73,6 @@ class Channel:
             budget -= len(data)
             if not self._deaf:
                 self._take(data)
-        return self.progress != before
 
     def close(self) -> None:
         """Gives up both ends."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from supervisor.core.outcome import Ending, Intent
-from supervisor.sandbox import Ended
+from supervisor.sandbox import Ended, KeeperLost
 from supervisor.worker.output import Output
 
 
@@ -31,3 +33,12 @@ def ending_of(ended: Ended, output: Output, intent: Intent | None, program: str)
         stderr_tail=output.tail_of_stderr(),
         program=program,
     )
+
+
+def in_words(event: Ended | KeeperLost) -> str:
+    """How a process ended that had no job: what follows its name in a sentence."""
+    if isinstance(event, KeeperLost):
+        return f"was lost: {event.reason}"
+    if os.WIFSIGNALED(event.status):
+        return f"was ended by signal {os.WTERMSIG(event.status)}"
+    return f"exited with code {os.WEXITSTATUS(event.status)}"

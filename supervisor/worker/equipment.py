@@ -5,6 +5,7 @@ Found once, at the worker's start, by really trying; a level or an interpreter t
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
@@ -16,15 +17,15 @@ from supervisor.core.names import ISOLATION
 from supervisor.core.shortage import Shortage, short_of
 from supervisor.runtime import gate
 from supervisor.runtime.handler import account_of
-from supervisor.runtime.interpreter import Interpreter, Missing, find, folders_to_bind
+from supervisor.runtime.interpreter import Interpreter, Missing, find_each, folders_to_bind
 from supervisor.sandbox import Bind, Holder, SandboxError, SlotClass, Verdict, moves_binds, prove
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import Caps
 from supervisor.worker.proof import ProofMemory
 from supervisor.worker.workspace import WORK
 
-INTERPRETED: Final = ("node", "python")
 TRIES: Final = 3
+FULL_BELOW_BYTES: Final = 64 << 10
 DISK_S: Final = 300.0
 """So much longer a worker may be silent while it copies and syncs what a job takes and leaves."""
 ZONEINFO: Final = "/zoneinfo/"
@@ -46,18 +47,15 @@ class Equipment:
         self.passed_environment = {
             name: value for name in context.pool.env_pass if (value := os.environ.get(name)) is not None
         }
-        self.missing: dict[str, str] = {}
         self._context = context
         self.spare_name = str(context.index)
         self.proofs = ProofMemory(self.paths.cache, self.slot_uid)
-        self._interpreters: dict[str, Interpreter] = {}
+        self._interpreters, self.missing = find_each(context.pool, self.paths.cache)
         self._holders: dict[str, Holder] = {}
         self._enforced: dict[str, dict[str, str]] = {}
         self._account = account_of(context.pool)
-        self._find_interpreters()
         self._gates = os.path.realpath(f"{self.paths.work}/gates-{context.index}")
-        if self.prestarts:
-            gate.install(self._gates)
+        self._install_gates()
         self.remedies: dict[str, str] = {}
         self.level, self.notes = self._choose_level()
         if self.level:
@@ -128,6 +126,10 @@ class Equipment:
         """The same for a lease that may come."""
         return SlotClass(network=network, disk_bytes=limits.disk_bytes, work=self._context.pool.work)
 
+    def caps_disk(self, level: str) -> bool:
+        """Whether a job's folder has a size of its own; else it has what the disk has."""
+        return moves_binds(level) and self._context.pool.work == "tmpfs"
+
     def gates_seen(self, level: str) -> str:
         """Where jobs of `level` see the gates."""
         return GATES_TARGET if moves_binds(level) else self._gates
@@ -145,16 +147,14 @@ class Equipment:
         if self.prestarts:
             gate.uninstall(self._gates)
 
-    def _find_interpreters(self) -> None:
-        pool = self._context.pool
-        configured = {"node": pool.node, "python": pool.python}
-        for kind in INTERPRETED:
-            if kind not in pool.types:
-                continue
-            try:
-                self._interpreters[kind] = find(kind, configured[kind], self.paths.cache)
-            except Missing as error:
-                self.missing[kind] = str(error)
+    def _install_gates(self) -> None:
+        if not self.prestarts:
+            return
+        try:
+            gate.install(self._gates)
+        except OSError as error:
+            self._say_if_short(error.errno)
+            raise
 
     def _choose_level(self) -> tuple[str, dict[str, str]]:
         if self._context.pool.handler is not None:
@@ -214,12 +214,20 @@ class Equipment:
                 break
         return verdict
 
-    def _say_if_short(self, number: int) -> None:
+    def _say_if_short(self, number: int | None) -> None:
         """A level or interpreter that fails for a shortage is not refused: weaker isolation would be the price."""
-        want = short_of(number)
+        want = short_of(number) or self._short_of_room(number)
         if want is not None:
             self.close()
             raise Shortage(want)
+
+    def _short_of_room(self, number: int | None) -> str | None:
+        """The kernel says ENOSPC as well where a number of namespaces or mounts is used up, which does not pass."""
+        if number not in (errno.ENOSPC, errno.EDQUOT):
+            return None
+        room = os.statvfs(self.paths.work)
+        full = room.f_bavail * room.f_frsize < FULL_BELOW_BYTES or (room.f_files > 0 and room.f_favail == 0)
+        return "room on the disk" if full or number == errno.EDQUOT else None
 
     def _allowed(self) -> tuple[str, ...]:
         """The levels that a job of this pool may have, strongest first."""

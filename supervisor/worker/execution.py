@@ -8,6 +8,7 @@ Why we end a job is written down before the signal is sent: its outcome comes fr
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from supervisor.core.shortage import Shortage, short_of
 from supervisor.runtime import gate
 from supervisor.runtime.interpreter import Missing
 from supervisor.runtime.plan import Plan, plan_script
-from supervisor.sandbox import Ended, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Started, Use
+from supervisor.sandbox import Ended, Event, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Use
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
 from supervisor.worker.artifacts import collect
@@ -67,15 +68,20 @@ class Execution:
     """
 
     def __init__(
-        self, lease: Lease, slot: Slot, equipment: Equipment, level: str, on_start: Callable[[], None]
+        self,
+        lease: Lease,
+        slot: Slot,
+        channel: Channel,
+        equipment: Equipment,
+        level: str,
+        on_start: Callable[[], None],
     ) -> None:
         self.lease = lease
         self.level = level
         self.slot = slot
-        self.channel = Channel()
+        self.channel = channel
         self.finished: Finished | None = None
         self.silent = False
-        self.begun = False
         self._equipment = equipment
         self._on_start = on_start
         self._limits = lease.spec.limits
@@ -95,32 +101,13 @@ class Execution:
 
     def on_slot(self, now: float) -> None:
         """Something came from the keeper."""
-        for event in self.slot.receive():
-            match event:
-                case Prepared():
-                    self._begin(event, now)
-                case Started():
-                    self.begun = True
-                case NotBegun():
-                    self._not_begun()
-                case LaunchFailed(kind="sandbox") if want := short_of(event.errno):
-                    self._give_back(want)
-                case LaunchFailed():
-                    failure = LaunchFailure(event.step, event.errno, event.message, event.kind)
-                    self._over(Ending(launch_failure=failure, program=self._program()))
-                case Ended():
-                    assert self._output is not None
-                    self._over(ending_of(event, self._output, self._intent, self._program()))
-                case KeeperLost() if event.gone and not self._started:
-                    self._finish(Finished(None, lost=True))
-                case KeeperLost():
-                    self._over(Ending(intent=self._intent, stuck=not event.gone))
+        for event in self._events() if self.finished is None else ():
+            if self._hear(event, now):
+                return
 
     def begin_behind_gate(self, spare: Spare, plan: Plan, now: float) -> None:
         """The job has an interpreter that waits for it: files, limits, one message."""
-        self.channel.close()
-        self.channel, self._output, self._work_fd = spare.channel, spare.output, spare.work_fd
-        self._fallbacks = spare.fallbacks
+        self._output, self._work_fd, self._fallbacks = spare.output, spare.work_fd, spare.fallbacks
         self._guard(lambda: self._open(spare, plan, now))
 
     @property
@@ -151,12 +138,21 @@ class Execution:
             self.silent = True
         if self._output_at is not None and now >= self._output_at:
             self._check_output(now)
+        if (give_up_at := self.slot.give_up_at_s) is not None and now >= give_up_at:
+            self.on_slot(now)
 
     def next_time(self) -> float | None:
         """When `on_time` is wanted, in monotonic seconds."""
         untold = self.channel.progress != self._progress_told and self._progress_at is not None
         told_later = self._progress_at if untold and (self._progress_at or 0) > time.monotonic() else None
-        wanted = (self._deadline, self._kill_at, self._output_at, self._silent_at, told_later)
+        wanted = (
+            self._deadline,
+            self._kill_at,
+            self._output_at,
+            self._silent_at,
+            self.slot.give_up_at_s,
+            told_later,
+        )
         times = [at for at in wanted if at is not None]
         return min(times) if times else None
 
@@ -170,6 +166,38 @@ class Execution:
         return newest
 
     # How it goes
+
+    def _events(self) -> list[Event]:
+        try:
+            return self.slot.receive()
+        except OSError as error:
+            want = None if self._started else short_of(error.errno)
+            if want is None:
+                raise
+            # No descriptor is free for the folder that came, which is lost by that.
+            self._give_back(want)
+            return []
+
+    def _hear(self, event: Event, now: float) -> bool:
+        """Whether it is over: what else came with this is of a slot that is closed by now."""
+        match event:
+            case Prepared():
+                self._begin(event, now)
+            case NotBegun():
+                self._not_begun()
+            case LaunchFailed(kind="sandbox") if want := short_of(event.errno):
+                self._give_back(want)
+            case LaunchFailed():
+                failure = LaunchFailure(event.step, event.errno, event.message, event.kind)
+                self._over(Ending(launch_failure=failure, program=self._program()))
+            case Ended():
+                assert self._output is not None
+                self._over(ending_of(event, self._output, self._intent, self._program()))
+            case KeeperLost() if event.gone and not self._started:
+                self._finish(Finished(None, lost=True))
+            case KeeperLost():
+                self._over(Ending(intent=self._intent, stuck=not event.gone))
+        return self.finished is not None
 
     def _begin(self, prepared: Prepared, now: float) -> None:
         if self._intent is not None:
@@ -190,7 +218,10 @@ class Execution:
             if want := short_of(error.errno):
                 self._give_back(want)
                 return
-            self._refuse(f"its files could not be written ({error.strerror}): {_why_not_written(error)}")
+            self._not_written(error)
+        except Exception as defect:  # one job's: a worker that died of it would hand it on to the next one, and so on
+            logger.exception("job {} cannot be started", self.lease.job)
+            self._refuse(f"a defect of the daemon, see its log: {type(defect).__name__}: {defect}")
 
     def _start(self, prepared: Prepared, now: float) -> None:
         equipment, lease, spec = self._equipment, self.lease, self.lease.spec
@@ -263,16 +294,17 @@ class Execution:
         self._output_at = None if self._limits.output_bytes is None else now + OUTPUT_CHECK_S
 
     def _end(self, intent: Intent, now: float) -> None:
-        """Ends the attempt for `intent`; the first intent stands, but a kill may come sooner."""
+        """Ends the attempt for `intent`; the first intent stands, but a flood of output costs it the rest of its grace."""
         self._deadline = None
-        if self.finished is not None or self._intent is not None:
+        if self.finished is not None:
             return
-        self._intent = intent
+        is_first = self._intent is None
+        self._intent = self._intent or intent
         if not self._started:
             return
         if intent == "output_limit":
             self._kill(now)
-        else:
+        elif is_first:
             self.slot.end(kill=False)
             self._kill_at = now + self._equipment.kill_grace_s
 
@@ -325,9 +357,19 @@ class Execution:
         left_out = collected.sentence()
         return outcome if left_out is None else _with_note(outcome, left_out)
 
-    def _refuse(self, why: str) -> None:
+    def _not_written(self, error: OSError) -> None:
+        equipment, is_room = self._equipment, error.errno in (errno.ENOSPC, errno.EDQUOT)
+        is_machines = is_room and not equipment.caps_disk(self.level)
+        why = "see the daemon's log"
+        if is_room:
+            why = "they do not fit into its folder: raise it with --disk"
+        if is_machines:
+            why = f"the disk that holds {equipment.paths.work} is full: free some space"
+        self._refuse(f"its files could not be written ({error.strerror}): {why}", retryable=is_machines)
+
+    def _refuse(self, why: str, *, retryable: bool = False) -> None:
         logger.info("job {} attempt {} cannot start: {}", self.lease.job, self.lease.attempt, why)
-        self._finish(Finished(Outcome(reason="spawn_error", message=why, retryable=False)))
+        self._finish(Finished(Outcome(reason="spawn_error", message=why, retryable=retryable)))
 
     def _finish(self, finished: Finished) -> None:
         self._deadline = self._kill_at = self._output_at = self._silent_at = None
@@ -345,9 +387,3 @@ class Execution:
 
 def _with_note(outcome: Outcome, note: str) -> Outcome:
     return msgspec.structs.replace(outcome, message=f"{outcome.message}; {note}")
-
-
-def _why_not_written(error: OSError) -> str:
-    if error.errno in (28, 122):
-        return "they do not fit into its folder: raise it with --disk"
-    return "see the daemon's log"

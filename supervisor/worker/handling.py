@@ -40,10 +40,10 @@ class Handling:
     """
 
     def __init__(
-        self, lease: Lease, runner: Runner, equipment: Equipment, level: str, on_start: Callable[[], None]
+        self, lease: Lease, runner: Runner, equipment: Equipment, on_start: Callable[[], None], now: float
     ) -> None:
         self.lease = lease
-        self.level = level
+        self.level = equipment.level
         self.finished: Finished | None = None
         self.silent = False
         self._runner = runner
@@ -52,7 +52,7 @@ class Handling:
         self._output: Output | None = None
         self._answer: Done | Raised | Declined | None = None
         self._intent: Intent | None = None
-        self._began = now = time.monotonic()
+        self._began = now
         self._cpu_before_s, self._peak_before = runner.cpu_s, runner.peak_bytes
         self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
         self._watch_at: float | None = now + WATCH_AFTER_S
@@ -242,6 +242,7 @@ class Handling:
 
     def _ending(self, event: Ended) -> Ending:
         assert self._output is not None
+        self._output.is_over()
         ending = ending_of(event, self._output, self._intent, self.lease.type)
         # What was raised is known exactly: nothing is concluded from the text of its traceback.
         return msgspec.structs.replace(ending, stderr_tail=b"") if isinstance(self._answer, Raised) else ending

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from loguru import logger
@@ -43,6 +43,7 @@ class Link:
         self._socket: socket.socket | None = None
         self._lines = LineBuffer(MAX_ANSWER)
         self._unsent = bytearray()
+        self._waits_to_send = False
         self._retry_at = 0.0
         self._retry_s = RECONNECT_S
 
@@ -50,6 +51,11 @@ class Link:
     def open(self) -> bool:
         """Whether there is a connection now."""
         return self._socket is not None
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether the kernel has all that was said: whatever happens to us, the broker reads it."""
+        return self.open and not self._unsent
 
     @property
     def retry_at(self) -> float | None:
@@ -73,6 +79,7 @@ class Link:
         self._lines = LineBuffer(MAX_ANSWER)
         self._unsent.clear()
         self._retry_s = RECONNECT_S
+        self._waits_to_send = False
         self._selector.register(attempt, selectors.EVENT_READ, "link")
         return True
 
@@ -95,8 +102,9 @@ class Link:
             pass
         except OSError:
             self._unsent.clear()
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        if self._selector.get_key(self._socket).events != events:
+        if self._waits_to_send != bool(self._unsent):
+            self._waits_to_send = bool(self._unsent)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
             self._selector.modify(self._socket, events, "link")
 
     def receive(self, now: float) -> list[Answer]:
@@ -111,6 +119,8 @@ class Link:
                     self._lost(now)
                     break
                 answers += [_decoder.decode(line) for line in self._lines.feed(data)]
+                if len(data) < READ_SIZE:
+                    break  # the selector tells of what comes after
         except BlockingIOError:
             pass
         except OSError:
@@ -134,8 +144,3 @@ class Link:
     def _lost(self, now: float) -> None:
         self.close()
         self._retry_at = now
-
-
-def value_of(answer: Answer, shape: Any) -> Any:
-    """The answer's value, decoded as `shape`."""
-    return msgspec.json.decode(answer.value, type=shape)

@@ -76,6 +76,9 @@ class Output:
             os.close(self.stderr)
             self._writers_open = False
 
+    def is_over(self) -> None:
+        """The job has ended, and nobody writes any more."""
+
     def sizes(self) -> tuple[int, int]:
         """Bytes of stdout and stderr now."""
         return os.fstat(self._stdout_reader).st_size, os.fstat(self._stderr_reader).st_size

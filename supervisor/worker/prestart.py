@@ -141,11 +141,15 @@ class Prestart:
     def _make(self, wanted: SpareClass, now: float) -> None:
         try:
             slot = self._equipment.holder(wanted.level).prepare(wanted.slot_class)
-        except SandboxError as error:
+            try:
+                self.spare = Spare(wanted, slot, self._equipment, now)
+            except OSError:
+                slot.close()
+                raise
+        except (SandboxError, OSError) as error:
             logger.warning("no sandbox for a pre-started {}: {}", wanted.type, error)
             self._bury(wanted.type, now)
             return
-        self.spare = Spare(wanted, slot, self._equipment, now)
         self._selector.register(slot, selectors.EVENT_READ, "spare")
 
     def _bury(self, job_type: str, now: float) -> None:
@@ -202,7 +206,12 @@ class Prestart:
 
     def _has_turn(self) -> bool:
         if self._lock_fd is None:
-            fd = os.open(f"{self._equipment.paths.cache}/comparison", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            place = f"{self._equipment.paths.cache}/comparison"
+            try:
+                fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                logger.debug("{} cannot be opened: {}", place, error.strerror)
+                return False
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

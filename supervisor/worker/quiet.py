@@ -34,22 +34,21 @@ class _Blank:
             self.reader = os.open(f"/proc/self/fd/{made}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(made)
-
-    @property
-    def place(self) -> str:
+        self.place = f"/proc/self/fd/{self.reader}"
         """A path by which this process reaches it."""
-        return f"/proc/self/fd/{self.reader}"
 
     def is_untouched(self) -> bool:
-        """Whether it is empty, and stays so: a read lease is granted only if nobody has it open for writing."""
-        if os.fstat(self.reader).st_size:
-            return False
+        """Whether it is empty and nameless, and stays so: a read lease is granted only if nobody has it open for writing.
+
+        One that had got a name is its job's for good, also if that job has cut it to nothing.
+        """
         try:
             fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError:
             return False
-        return True
+        seen = os.fstat(self.reader)
+        fcntl.fcntl(self.reader, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return seen.st_size == 0 and seen.st_nlink == 0
 
 
 class Blanks:
@@ -94,13 +93,26 @@ class QuietOutput(Output):
         self._job = job
         self._merge = merge
         self.cap_bytes = cap_bytes
-        self._places = [output_path(blanks.paths, job, attempt, stream) for stream in STREAMS]
+        self._attempt = attempt
+        self._sizes: tuple[int, int] | None = None
         self._files = [blanks.take(), blanks.take()]
         self._named = [False, False]
         self._stdout_reader, self._stderr_reader = (file.reader for file in self._files)
         self.stdout = os.open(self._files[0].place, _APPEND)
         self.stderr = os.dup(self.stdout) if merge else os.open(self._files[1].place, _APPEND)
         self._writers_open = True
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of stdout and stderr now, or at the job's end."""
+        return super().sizes() if self._sizes is None else self._sizes
+
+    def is_over(self) -> None:
+        """The job has ended: what comes now is not its own."""
+        self._sizes = super().sizes()
+
+    def tail_of_stderr(self) -> bytes:
+        """The last 16 KiB that the job wrote to stderr."""
+        return super().tail_of_stderr() if any(self.sizes()) else b""
 
     def show(self) -> None:
         """Gives a name to each stream that has something in it. Raises OSError."""
@@ -111,15 +123,18 @@ class QuietOutput(Output):
 
     def cut(self) -> None:
         """Cuts each stream to its cap."""
+        if not self.over():
+            return
         for file, size in zip(self._files, self.sizes(), strict=True):
             if self.cap_bytes is not None and size > self.cap_bytes:
                 os.truncate(file.place, self.cap_bytes)
+        self._sizes = super().sizes()
 
     def discard(self) -> None:
         """There was no attempt."""
-        for place, named in zip(self._places, self._named, strict=True):
-            if named:
-                os.unlink(place)
+        for index, is_named in enumerate(self._named):
+            if is_named:
+                os.unlink(self._place(index))
 
     def close(self) -> None:
         """Closes or gives back every file; what was shown stays."""
@@ -129,8 +144,12 @@ class QuietOutput(Output):
 
     def _name(self, index: int) -> None:
         make_output_folder(self._blanks.paths, self._job)
+        place = self._place(index)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._places[index])  # of a lease of this number that was given back
+            os.unlink(place)  # of a lease of this number that was given back
         # HAZARD: only with a folder's descriptor does os.link follow the link of /proc, which it is all about; with an
         # absolute path the kernel does not look at it.
-        os.link(self._files[index].place, self._places[index], src_dir_fd=self._files[index].reader)
+        os.link(self._files[index].place, place, src_dir_fd=self._files[index].reader)
+
+    def _place(self, index: int) -> str:
+        return output_path(self._blanks.paths, self._job, self._attempt, STREAMS[index])

@@ -11,7 +11,7 @@ asked to end its job serves no other afterwards. Never decides how a job ended.
 from __future__ import annotations
 
 import contextlib
-import os
+import mmap
 import selectors
 import signal
 import socket
@@ -23,6 +23,7 @@ from loguru import logger
 
 from supervisor.child import WorkerContext
 from supervisor.sandbox import Ended, KeeperLost, LaunchFailed, Prepared, Slot, SlotClass, Use
+from supervisor.worker.ending import in_words
 from supervisor.worker.equipment import Equipment
 from supervisor.worker.idle_output import IdleOutput
 from supervisor.worker.launching import launch_runner
@@ -62,6 +63,7 @@ class Runner:
         self._watched = False
         self._is_news = False
         self._idle_output = IdleOutput()
+        self._heard = memoryview(mmap.mmap(-1, LARGEST))  # of which as much becomes memory as is ever used
         self._wear = Wear(self._pool)
         self.blanks = Blanks(equipment.paths, equipment.output_owner)
         # A lease on a file is announced by this signal, and asked for only to see whether it is granted.
@@ -97,11 +99,6 @@ class Runner:
     def is_fresh(self) -> bool:
         """Whether each job gets a process of its own."""
         return self._pool.mode == "fresh"
-
-    @property
-    def rss_bytes(self) -> int:
-        """What it had in memory when it spoke last."""
-        return self._wear.rss_bytes
 
     def start(self, now: float) -> None:
         """Begins a new one. Raises SandboxError."""
@@ -213,17 +210,23 @@ class Runner:
 
     def on_talk(self, now: float) -> None:
         """The runner said something."""
-        while self._talk is not None:
-            try:
-                line = self._talk.recv(LARGEST, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except OSError:
-                line = b""
-            if not line:
-                self._hang_up()
-                return
-            self._hear(line, now)
+        self._listen(now)
+
+    def _listen(self, now: float) -> bool:
+        """Hears one thing; False if there is nothing more."""
+        if self._talk is None:
+            return False
+        try:
+            size = self._talk.recv_into(self._heard, LARGEST, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            size = 0
+        if not size:
+            self._hang_up()
+            return False
+        self._hear(bytes(self._heard[:size]), now)
+        return True
 
     def _hear(self, line: bytes, now: float) -> None:
         try:
@@ -267,15 +270,16 @@ class Runner:
 
     def _on_end(self, event: Ended | KeeperLost, now: float) -> None:
         # Its last words may still be there; with the keeper's report they are all there is.
-        self.on_talk(now)
+        while self._listen(now):
+            pass
         task, state, jobs = self._task, self._state, self._wear.jobs
         self._let_go()
         if task is not None:
             task.on_runner_end(event, now)
         elif state == "booting" or (state == "ready" and jobs == 0):
-            self._break(f"its runner {_end_of(event)} before its first job")
+            self._break(f"its runner {in_words(event)} before its first job")
         elif state == "ready":
-            logger.error("the runner {} while it had no job; another one is started", _end_of(event))
+            logger.error("the runner {} while it had no job; another one is started", in_words(event))
         if isinstance(event, KeeperLost) and not event.gone:
             self.broken = self.broken or event.reason
 
@@ -300,11 +304,3 @@ class Runner:
             self.broken = why
             words = self._idle_output.take()
             logger.error("the handler {} cannot be had: {}{}", self._pool.handler, why, f"\n{words}" if words else "")
-
-
-def _end_of(event: Ended | KeeperLost) -> str:
-    if isinstance(event, KeeperLost):
-        return f"was lost: {event.reason}"
-    if os.WIFSIGNALED(event.status):
-        return f"was ended by signal {os.WTERMSIG(event.status)}"
-    return f"exited with code {os.WEXITSTATUS(event.status)}"

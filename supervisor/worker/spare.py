@@ -15,7 +15,7 @@ from supervisor.core.job import JobSpec
 from supervisor.core.limits import Limits
 from supervisor.runtime import gate
 from supervisor.runtime.plan import Plan, plan_script
-from supervisor.sandbox import Gated, Launch, Prepared, Slot, SlotClass, Waiting
+from supervisor.sandbox import Event, Gated, Launch, Prepared, Slot, SlotClass, Waiting
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
 from supervisor.worker.channel import Channel
@@ -55,16 +55,22 @@ class Spare:
 
     def on_slot(self) -> None:
         """Something came from the keeper."""
-        for event in self.slot.receive():
-            match event:
-                case Prepared():
-                    self._boot(event)
-                case Gated():
-                    self._takeable = True
-                case Waiting():
-                    self.ready = True
-                case _:
-                    self.dead = self.dead or f"{type(event).__name__}: {event}"
+        try:
+            for event in self.slot.receive():
+                self._hear(event)
+        except OSError as error:
+            self.dead = self.dead or f"the machine could not give what it needs: {error}"
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case Prepared():
+                self._boot(event)
+            case Gated():
+                self._takeable = True
+            case Waiting():
+                self.ready = True
+            case _:
+                self.dead = self.dead or f"{type(event).__name__}: {event}"
 
     def plan_for(self, lease: Lease) -> Plan | None:
         """How this job is told through the gate; None if it must be started in the ordinary way."""
@@ -86,15 +92,12 @@ class Spare:
             self.output.discard()
 
     def _boot(self, prepared: Prepared) -> None:
+        """Raises OSError."""
         equipment, kind = self._equipment, self.kind
         self.job_dir, self.work_fd, self.fallbacks = prepared.job_dir, prepared.work_fd, prepared.fallbacks
-        try:
-            Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths)).make_folders()
-            self.output = Output.ahead(equipment.paths, equipment.spare_name, equipment.slot_uid)
-            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            self.dead = f"its files could not be made: {error}"
-            return
+        Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths)).make_folders()
+        self.output = Output.ahead(equipment.paths, equipment.spare_name, equipment.slot_uid)
+        stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._base, started = start_plan(equipment, kind.type, kind.level, kind.memory_bytes, prepared.job_dir)
         try:
             self.slot.start(

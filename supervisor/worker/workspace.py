@@ -99,6 +99,7 @@ class Workspace:
         try:
             with tarfile.open(fileobj=source, mode="r:") as archive:
                 for member in archive:
+                    archive.members.clear()  # type: ignore[attr-defined]  # it would remember each of a million
                     name = _inside(prefix, member.name)
                     if member.isdir():
                         os.close(self._folder(base_fd, name))
@@ -110,10 +111,11 @@ class Workspace:
                         links.append((name, member.linkname))
                     else:
                         raise BadArchive(f"{member.name}: only files, folders and symbolic links can be submitted")
-        except tarfile.TarError as error:
+            for name, target in links:
+                self._link(base_fd, name, target)
+        except (tarfile.TarError, ValueError) as error:
+            # HAZARD: a strange archive makes tarfile, and the system calls that take its names, raise ValueError.
             raise BadArchive(f"the folder's archive is broken: {error}") from None
-        for name, target in links:
-            self._link(base_fd, name, target)
 
     def _link(self, base_fd: int, path: str, target: str) -> None:
         folder, _, name = path.rpartition("/")

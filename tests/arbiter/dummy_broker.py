@@ -46,6 +46,11 @@ def run(context: BrokerContext) -> int:
     lines = LineBuffer(MAX_ANSWER)
     context.scoreboard.beat()
     while True:
+        if told("hangs-up"):
+            os.unlink(f"{FOLDER}/broker.hangs-up")
+            context.channel.close()
+            time.sleep(2)
+            return 1
         if told("hangs"):
             os.unlink(f"{FOLDER}/broker.hangs")
             time.sleep(1000)

@@ -155,7 +155,7 @@ def test_an_orphan_that_cannot_be_killed_is_told_after_a_while_and_parks_its_slo
     orphan = int(daemon.read("scripts-1.orphan"))
     first = int(eventually(Path(f"/proc/{orphan}/task/{orphan}/children").read_text))
     # The first process of a namespace stays for as long as somebody outside does not reap one that he put inside.
-    program = "import subprocess,time; subprocess.Popen(['sleep','100']); time.sleep(100)"
+    program = "import subprocess,time; kept = subprocess.Popen(['sleep','100']); time.sleep(100)"
     careless = subprocess.Popen(["nsenter", f"--pid=/proc/{first}/ns/pid", "--no-fork", sys.executable, "-c", program])
     try:
         eventually(Path(f"/proc/{careless.pid}/task/{careless.pid}/children").read_text)
@@ -165,6 +165,11 @@ def test_an_orphan_that_cannot_be_killed_is_told_after_a_while_and_parks_its_slo
         assert "cannot be killed" in daemon.heard("fleet")[-1]["members"][0]["note"]
         daemon.children()["worker scripts/2"].kill()
         eventually(lambda: len(daemon.heard("exited")) == 2 and len(daemon.living_workers()) == 1)
+        # Nor does it hold up those who are to be replaced.
+        second = daemon.children()["worker scripts/2"]
+        assert daemon.does("restart")["data"] == {"workers": ["scripts/2"]}
+        eventually(lambda: not second.alive)
+        eventually(lambda: daemon.living_workers() and not any(one["renewal"] for one in daemon.members().values()))
     finally:
         careless.kill()
         careless.wait()

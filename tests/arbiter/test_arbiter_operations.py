@@ -211,6 +211,15 @@ def test_settings_that_can_never_be_read_to_their_end_do_not_hold_the_arbiter_up
     eventually(lambda: not configured.zombies() and "reader" not in configured.children())
 
 
+def test_settings_that_are_too_long_are_refused_at_once_and_for_that(configured: Daemon) -> None:
+    start_configured(configured)
+    modules = "".join(f'[pools.p{number}]\nreplicas = 0\nmodules = "/{"m" * 3000}"\n' for number in range(500))
+    configure(configured, modules)
+    done = configured.does("reload")
+    assert not done["ok"] and "more than 1 MiB" in done["message"]
+    assert len(configured.living_workers()) == 2
+
+
 def test_a_hold_outlives_the_broker_that_asked_for_it(daemon: Daemon) -> None:
     daemon.start()
     assert daemon.does("hold", on=True)["ok"]

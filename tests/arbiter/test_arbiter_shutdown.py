@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from arbiter_harness import Daemon, Process, daemon_in, eventually
+
+from supervisor.arbiter.fleet import WorkerFleet
+from supervisor.arbiter.loop import Loop
+from supervisor.arbiter.reap import Child
+from supervisor.arbiter.slot import WorkerSlot
+from supervisor.config import Pool
+from supervisor.scoreboard import Slot
+from supervisor.wire.tree import Exited
 
 
 @pytest.fixture
@@ -72,7 +82,7 @@ def test_a_third_signal_kills_what_listens_to_nothing(daemon: Daemon) -> None:
     daemon.tell("scripts-1.does", "deaf")
     daemon.start()
     daemon.signal(signal.SIGTERM)
-    eventually(lambda: daemon.read("scripts-1.terms") == "1")
+    eventually(lambda: daemon.read("scripts-1.terms") == "1" and daemon.heard("exited"))
     daemon.signal(signal.SIGTERM)
     eventually(lambda: "ended now" in daemon.log.read_text())
     daemon.signal(signal.SIGTERM)
@@ -146,3 +156,26 @@ def test_nothing_is_left_of_the_work_folder_outside_of_the_state_folder(daemon: 
         assert work.stat().st_mode & 0o777 == 0o711
     assert daemon.stop() == 0
     assert not work.exists()
+
+
+def test_a_worker_that_had_ended_before_it_could_be_killed_was_not_killed() -> None:
+    told: list[Exited] = []
+
+    def fork(slot: WorkerSlot) -> Child:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        child = Child(pid, os.pidfd_open(pid))
+        select.select([child.pidfd], [], [])
+        return child
+
+    loop = Loop()
+    fleet = WorkerFleet(loop, "a", fork, changed=lambda: None, exited=told.append)
+    aftermath = SimpleNamespace(verify=lambda settled: (settled(True), loop.stop(0)))
+    fleet.add(WorkerSlot(Pool(name="scripts", replicas=1), 1, 0, Slot.of_nobody()))
+    fleet.start(aftermath)  # type: ignore[arg-type]
+    fleet.stop_replacing()
+    fleet.send(signal.SIGKILL)
+    loop.run()
+    loop.close()
+    assert [(one.cause, one.how) for one in told] == [("exited with code 0", "left")]

@@ -181,6 +181,16 @@ def test_an_exec_that_fails_after_a_good_check_leaves_everything_as_it_was(daemo
     assert daemon.stop() == 0
 
 
+def test_a_broker_that_has_hung_up_is_waited_for_because_it_may_still_have_the_database(daemon: Daemon) -> None:
+    check = script(daemon, f"touch {daemon.folder}/broker.hangs-up; sleep 0.5")
+    daemon.start(DUMMY_PREFLIGHT=check)
+    first = daemon.children()["broker"]
+    ask(daemon)
+    eventually(lambda: fleet(daemon)["upgrades"] == 1, within_s=20)
+    assert not first.alive
+    assert "the broker exited with code 1;" in daemon.log.read_text()
+
+
 def test_the_daemon_that_is_stopping_refuses(daemon: Daemon) -> None:
     for number in (1, 2):
         daemon.tell(f"scripts-{number}.does", "busy")

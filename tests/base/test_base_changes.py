@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
+import supervisor.worker
 from supervisor.config import LogSettings, Pool, Settings
 from supervisor.config.changes import FIXED, NOT_TOLD_TO_WORKERS, TOLD_TO_WORKERS, compare
 from supervisor.core.limits import Limits
@@ -66,6 +70,16 @@ def test_pools_come_and_go_and_change_their_number() -> None:
     assert (changes.added, changes.removed, changes.replicas) == (("extra",), (), {"scripts": (2, 5)})
     back = compare(new, OLD)
     assert (back.added, back.removed, back.replicas) == ((), ("extra",), {"scripts": (5, 2)})
+
+
+def test_a_setting_that_a_worker_reads_is_one_that_it_hears_of() -> None:
+    """One that is read there and in no table would keep its old value in workers after a reload."""
+    folder = Path(supervisor.worker.__file__).parent
+    code = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    read, read_of_pool = (set(re.findall(rf"\b{of}\.(\w+)", code)) for of in ("settings", "pool"))
+    assert {"kill_grace_s", "slot_uid_base"} <= read and {"env_pass", "limits"} <= read_of_pool
+    assert read - {*FIXED, *TOLD_TO_WORKERS} == set()
+    assert read_of_pool & set(NOT_TOLD_TO_WORKERS) <= {"limits", "maxima"}, "those of handlers alone"
 
 
 def test_the_named_fields_are_fields() -> None:

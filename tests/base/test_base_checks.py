@@ -10,6 +10,7 @@ import pytest
 from supervisor.config import Flags, Settings, load
 from supervisor.config.checks import BUILT_IN, read_checks
 from supervisor.core.errors import SettingsError
+from supervisor.core.names import RUNTIMES
 
 RULE = '[[checks]]\nruntime = "node"\nrule = "{}"\npattern = \'{}\'\nmessage = "no"\n'
 
@@ -49,7 +50,7 @@ def test_an_empty_pattern_switches_a_rule_off(tmp_path: Path) -> None:
         ),
         (RULE.format("x", "a") + RULE.format("y", "*"), ["checks, table 2", "'*'"]),
         (RULE.format("no spaces", "a"), ["rule = 'no spaces'"]),
-        (RULE.format("x", "a").replace("node", "ruby"), ["runtime = 'ruby'", "node, python, shell, exec"]),
+        (RULE.format("x", "a").replace("node", "ruby"), ["runtime = 'ruby'", ", ".join(RUNTIMES)]),
         (RULE.format("x", "a").replace("message", "mesage"), ["no key 'mesage'", "runtime, rule, pattern, message"]),
         (RULE.format("x", "a").replace('message = "no"', ""), ["message is missing"]),
         (RULE.format("x", "a").replace('"no"', '""'), ["message is empty"]),

@@ -77,3 +77,17 @@ def test_json_goes_with_doctor_alone(tmp_path: Path) -> None:
     done = called("--json", "--state-dir", str(tmp_path / "state"))
     assert done.returncode == 2 and "--json goes with doctor" in done.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_a_successor_hides_its_memory_before_it_imports_what_it_becomes() -> None:
+    program = (
+        "import sys; from supervisor.arbiter import prctl; from supervisor import cli\n"
+        "prctl.hide_memory = lambda: print('hidden', 'supervisor.arbiter.main' in sys.modules)\n"
+        "sys.exit(cli.main(['--workers', 'many']))"
+    )
+    for handover, words in (({}, ""), ({"WORKER_SUPERVISOR_HANDOVER": "999"}, "hidden False\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, **handover}, timeout=30,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (2, words), done.stderr

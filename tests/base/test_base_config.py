@@ -10,10 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from supervisor.config import Flags, LogSettings, Settings, describe_settings, load
+import supervisor
+from supervisor.config import Flags, HttpSettings, LogSettings, Pool, Settings, describe_settings, load
 from supervisor.config import resolve as resolve_module
+from supervisor.config.http import HTTP
+from supervisor.config.keys import DAEMON, LIMIT, LOG, POOL, QUEUE, RETENTION
+from supervisor.config.pools import OF_HANDLERS, OF_SCRIPTS
 from supervisor.core.errors import SettingsError
 from supervisor.core.limits import MIB, Limits
+from supervisor.core.names import RUNTIMES
 from supervisor.core.queues import NO_CAPS, QueueCaps, caps_of
 from supervisor.core.retention import Retention
 from supervisor.core.retry import RETRYABLE
@@ -44,7 +49,7 @@ def test_without_any_source_everything_has_its_documented_default(tmp_path: Path
     assert list(settings.pools) == ["scripts"]
     pool = settings.pools["scripts"]
     assert pool.replicas == max(2, len(os.sched_getaffinity(0)))
-    assert pool.types == ("node", "python", "shell", "exec") and pool.queues == ()
+    assert pool.types == tuple(RUNTIMES) and pool.queues == ()
     assert (pool.isolation, pool.network, pool.work, pool.on_loss) == ("auto", "asked", "tmpfs", "requeue")
     assert pool.retry_on == RETRYABLE
     assert (pool.retries, pool.env_pass, pool.node, pool.python, pool.modules) == (0, (), None, None, None)
@@ -170,17 +175,22 @@ def test_variables_reach_pools_with_a_dash_and_lists_are_split_at_commas(tmp_pat
         ("[pools.scripts]\nreplicas = true", ["pools.scripts.replicas = True"]),
         ("[pools.scripts]\nreplicas = 1025", ["0 to 1024"]),
         ("[pools.a]\nreplicas = 1000\n[pools.b]\nreplicas = 1000", ["more than 1024"]),
-        ("[pools.scripts]\ntypes = ['ruby']", ["job types out of node, python, shell, exec"]),
+        ("[pools.scripts]\ntypes = ['ruby']", [f"job types out of {', '.join(RUNTIMES)}"]),
         ("[pools.h]\nhandler = 'a'", ['a class as "package.module:Class"']),
         ("[pools.h]\nhandler = 'a:B'\ntypes = ['node']", ["pool h: node is a type of scripts"]),
         ("[pools.h]\nhandler = 'a:B'\nisolation = 'namespace'", ["pools.h.isolation is for scripts", "unsandboxed"]),
         ("[pools.h]\nhandler = 'a:B'\nuser = 'no-such-user'", ["there is no user 'no-such-user'"]),
         ("[pools.h]\nmode = 'fresh'", ["pools.h.mode goes with a handler"]),
+        (
+            "[pools.h]\nlease_batch = 10",
+            ["pools.h.lease_batch is for tiny jobs of a handler", "pool h is for scripts", "take it out"],
+        ),
+        ("[pools.h]\nhandler = 'a:B'\nlease_batch = 101", ["a whole number from 1 to 100"]),
         ("[pools.h]\nhandler = 'a:B'\nmode = 'warm'", ["one of resident, fresh"]),
         ("[pools.h]\nmax_jobs = 0", ["a whole number from 1 to"]),
-        ("[pools.scripts]\nretry_on = ['cancelled']", ["reasons out of exit, signal, timeout", "spawn_error"]),
-        ("[pools.scripts]\nretry_on = ['ok']", ["reasons out of exit, signal, timeout", "spawn_error"]),
-        ("[pools.scripts]\nretry_on = ['worker_lost']", ["reasons out of exit, signal, timeout", "spawn_error"]),
+        ("[pools.scripts]\nretry_on = ['cancelled']", ["reasons out of exit,", "spawn_error"]),
+        ("[pools.scripts]\nretry_on = ['ok']", ["reasons out of exit,", "spawn_error"]),
+        ("[pools.scripts]\nretry_on = ['worker_lost']", ["reasons out of exit,", "spawn_error"]),
         ("[pools.scripts]\nqueues = ['a b']", ["queue names"]),
         ("[pools.scripts]\nisolation = 'total'", ["one of auto, namespace, landlock, plain"]),
         ("[pools.scripts]\nnode = 'node'", ["an absolute path"]),
@@ -283,19 +293,23 @@ def test_every_key_is_described_and_every_described_key_can_be_set(tmp_path: Pat
         example = {
             "duration": "90s",
             "size": "64M",
-            "number": "2000",
+            "number": "1",
             "list": "node",
             "path": "/x",
             "text": "y",
             "address": "127.0.0.1:0",
         }
         value = example.get(kind.removesuffix(" | none"), kind.split(" | ")[0])
-        value = "20" if key.endswith(("replicas", "retries")) else value
+        has_floor = key.startswith(("slot_uid_base", "pools.NAME.limits.", "pools.NAME.max."))
+        value = "2000" if value == "1" and has_floor else value
         value = "timeout" if key.endswith("retry_on") else value
-        value = "1" if key.endswith("prestart") else value
         value = "http://127.0.0.1/" if key.endswith("webhook_urls") else value
         value = {"pools.NAME.handler": "a.b:C", "pools.NAME.user": pwd.getpwuid(os.geteuid()).pw_name}.get(key, value)
-        file = "[pools.scripts]\nhandler = 'a:B'" if key.endswith((".python_path", ".mode", ".user")) else ""
+        file = (
+            "[pools.scripts]\nhandler = 'a:B'"
+            if key.endswith((".python_path", ".mode", ".user", ".lease_batch"))
+            else ""
+        )
         setting = key.replace("NAME", "scripts")
         assert given(tmp_path, file, sets=(f"{setting}={value}",)), key
         assert given(tmp_path, file, {"WORKER_" + setting.replace(".", "__").upper(): value}), key
@@ -317,6 +331,58 @@ def test_the_resolved_structs_have_no_field_without_a_key(tmp_path: Path) -> Non
             described
             | {"log", "http", "webhooks", "pools", "queues", "retention", "checks", "name", "limits", "maxima"}
         ), field
+
+
+def test_a_default_that_the_documentation_prints_is_the_one_in_force(tmp_path: Path) -> None:
+    settings = given(tmp_path)
+    scripts = settings.pools["scripts"]
+    tables = [
+        ("", DAEMON, settings),
+        ("log.", LOG, settings.log),
+        ("http.", HTTP, settings.http),
+        ("retention.", RETENTION, settings.retention),
+        ("queues.NAME.", QUEUE, caps_of(settings.queues, "any")),
+        ("pools.NAME.", POOL, scripts),
+        ("pools.NAME.limits.", LIMIT, scripts.limits),
+    ]
+    in_words = set()
+    for place, keys, resolved in tables:
+        for key in keys.values():
+            value = getattr(resolved, key.field)
+            if key.default.startswith(("unset", "none")):
+                assert value in (None, ()), place + key.name
+                continue
+            try:
+                said = key.kind.read(key.default)
+            except ValueError:
+                said = None
+            if said != value:
+                in_words.add(place + key.name)
+    assert in_words == DEFAULTS_IN_WORDS
+
+
+DEFAULTS_IN_WORDS = {
+    "state_dir", "socket", "http.socket", "pools.NAME.replicas", "pools.NAME.types", "pools.NAME.queues", "pools.NAME.user",
+    "pools.NAME.retries", "pools.NAME.limits.cpu", "pools.NAME.limits.memory",
+}  # fmt: skip
+"""Those that are no value: they depend on the machine, the user or another key."""
+
+
+def test_a_setting_does_something() -> None:
+    """Each is read somewhere outside of what reads settings; those of interpreters by the name of the runtime."""
+    folder = Path(supervisor.__file__).parent
+    code = "\n".join(path.read_text() for path in folder.rglob("*.py") if path.parent.name != "config")
+    shapes = (Settings, LogSettings, HttpSettings, Pool, QueueCaps, Retention)
+    fields = [field for shape in shapes for field in shape.__struct_fields__ if field not in RUNTIMES]
+    assert [field for field in fields if not re.search(rf"\.{field}\b", code)] == []
+
+
+def test_every_key_of_a_pool_goes_with_scripts_with_a_handler_or_with_both() -> None:
+    """`supervisor/config/pools.py` refuses a key beside what it would do nothing for."""
+    both = (
+        "replicas", "types", "queues", "handler", "python", "retries", "retry_on", "on_loss", "max_jobs", "max_rss", "max_age",
+    )  # fmt: skip
+    assert sorted([*both, *OF_SCRIPTS, *OF_HANDLERS]) == sorted(POOL)
 
 
 def test_what_is_kept_can_be_set_and_has_its_documented_default(tmp_path: Path) -> None:

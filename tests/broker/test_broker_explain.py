@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from supervisor.broker.cause import LIMIT_OF
 from supervisor.broker.explain import explain
 from supervisor.broker.sentence import option_value, raise_limit
-from supervisor.broker.situation import MOST_COUNTED, Situation, Worker
+from supervisor.broker.situation import MOST_COUNTED, InHand, Situation, Worker
 from supervisor.config import Pool
 from supervisor.core.limits import Limits
+from supervisor.core.names import REASONS
 from supervisor.core.retry import Backoff
 from supervisor.store import Standing, Wait, rfc3339
 from supervisor.wire.lease import Attach
@@ -293,6 +295,12 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
         ["--timeout 20m"],
         ["not connected", "cancel"],
     ),
+    "running, in its worker's hand": (
+        situation(running(), SINCE, workers=worker(1, 41), in_hand=InHand("tiny/1", 41, 3)),
+        ["has not begun: worker tiny/1 has taken it", "does 3 jobs before it, job 41 at this moment", "after a second"],
+        ["setting pools.tiny.lease_batch"],
+        ["running for"],
+    ),
     "running, cancel requested": (
         situation(
             running(cancel_requested=True), SINCE | {"cancelled_by": 5, "cancel_reason": "x"}, workers=worker(1, 42)
@@ -456,9 +464,15 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
     ),
     "its interpreter is missing": (
         situation(job("queued"), workers=worker(1, missing={"node": "no node on PATH"}) | worker(2)),
-        ["What it takes to run node is missing here", "no node on PATH"],
+        ["What it takes to run node is missing here", "no node on PATH", "1 worker is free"],
         ["setting pools.scripts.node"],
-        [],
+        ["2 workers"],
+    ),
+    "every worker misses its interpreter": (
+        situation(job("queued"), workers=worker(1, missing={"node": "no node"}) | worker(2, missing={"node": "no node"})),
+        ["no worker takes what it cannot run: no node."],
+        ["setting pools.scripts.node"],
+        ["free", "at once"],
     ),
     "its level is missing": (
         situation(
@@ -501,6 +515,10 @@ def test_every_sentence_is_one(name: str) -> None:
         assert "None" not in sentence.says and sentence.change != ""
 
 
+def test_a_reason_that_is_a_limit_names_its_option() -> None:
+    assert set(LIMIT_OF) == {reason for reason in REASONS if reason.endswith("_limit")} | {"timeout"}
+
+
 def test_the_fields_of_a_situation_are_all_used_in_the_table() -> None:
     fields = {field.name for field in dataclasses.fields(Situation)}
     assert {
@@ -510,6 +528,7 @@ def test_the_fields_of_a_situation_are_all_used_in_the_table() -> None:
         "waits",
         "closing",
         "held",
+        "in_hand",
         "pause",  # these four: in test_broker_queues.py
         "caps",
         "caps_table",

@@ -8,7 +8,7 @@ import pytest
 
 from supervisor.broker.explain import explain
 from supervisor.broker.holds import Holds, contents_of
-from supervisor.broker.queue_gate import MOST_SHOWN, views
+from supervisor.broker.queue_gate import MOST_SHOWN, shown_of, views
 from supervisor.broker.situation import Situation
 from supervisor.core.queues import NO_CAPS, QueueCaps
 from supervisor.store import Pause
@@ -80,6 +80,13 @@ def test_of_very_many_queues_those_with_work_are_shown() -> None:
     shown = [one["name"] for one in views(many, {"paused": Pause("paused", 0, 7)}, {"*": NO_CAPS})]
     assert len(shown) == MOST_SHOWN
     assert {"work", "paused"} <= set(shown)
+
+
+def test_of_very_many_queues_stats_tells_so_many_as_an_answer_can_hold() -> None:
+    many = {f"done{number:04}": {"completed": 1} for number in range(2 * MOST_SHOWN)} | {"work": {"running": 1}}
+    assert len(shown_of(many, many)) == MOST_SHOWN
+    assert shown_of(many, many)[-1] == "work"
+    assert shown_of(COUNTS, COUNTS) == ["a", "b", "gone"]
 
 
 def test_what_two_hold_is_held_until_both_let_go() -> None:

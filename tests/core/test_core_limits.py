@@ -68,6 +68,7 @@ def test_cpu_follows_the_wall_limit_that_was_asked_for(
         ({"wall_s": math.nan}, {}, "node", "bad_request"),
         ({"cpu_s": math.inf}, {}, "node", "bad_request"),
         ({"memory_bytes": 2**60}, {}, "node", "bad_request"),
+        ({"processes": 10**400}, {}, "node", "bad_request"),
     ],
 )
 def test_refusals_name_the_limit_and_its_option(

@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from supervisor.core import classify as classification
 from supervisor.core import names
 from supervisor.core.classify import classify
 from supervisor.core.limits import LIMIT_NAMES, MIB, Limits
@@ -33,59 +34,64 @@ def _classify(limits: Limits | None = None, **end: Any) -> Outcome:
     return classify(Ending(**end), limits or Limits())
 
 
-@pytest.mark.parametrize(
-    ("end", "reason", "evidence"),
-    [
-        ({"status": exited(0)}, "ok", "exact"),
-        ({"status": exited(7)}, "exit", "exact"),
-        ({"status": killed(signal.SIGSEGV)}, "signal", "exact"),
-        ({"status": killed(signal.SIGKILL)}, "signal", "exact"),
-        ({"status": killed(signal.SIGTERM)}, "signal", "exact"),
-        ({}, "worker_lost", "exact"),
-        ({"stuck": True}, "stuck", "exact"),
-        ({"stuck": True, "intent": "timeout", "on_request": True}, "stuck", "exact"),
-        ({"launch_failure": NO_SUCH_FILE}, "spawn_error", "exact"),
-        ({"launch_failure": NO_MOUNT}, "spawn_error", "exact"),
-        ({"launch_failure": NO_MOUNT, "intent": "cancelled"}, "spawn_error", "exact"),
-        # An own kill counts only if the main process was still there when it came.
-        ({"status": killed(9), "intent": "cancelled", "on_request": True}, "cancelled", "exact"),
-        ({"status": exited(0), "intent": "cancelled", "on_request": True}, "cancelled", "exact"),
-        ({"status": exited(0), "intent": "cancelled"}, "ok", "exact"),
-        ({"status": None, "intent": "cancelled"}, "cancelled", "exact"),
-        ({"status": killed(9), "intent": "timeout", "on_request": True}, "timeout", "exact"),
-        ({"status": exited(0), "intent": "timeout", "on_request": True}, "timeout", "exact"),
-        ({"status": exited(3), "intent": "timeout"}, "exit", "exact"),
-        ({"status": killed(15), "intent": "interrupted", "on_request": True}, "interrupted", "exact"),
-        ({"status": exited(0), "intent": "interrupted"}, "ok", "exact"),
-        ({"status": killed(9), "intent": "output_limit", "on_request": True}, "output_limit", "exact"),
-        ({"status": exited(0), "output_over": True}, "output_limit", "exact"),
-        ({"status": killed(9), "killed_for": "memory"}, "memory_limit", "exact"),
-        ({"status": killed(9), "killed_for": "cpu"}, "cpu_limit", "exact"),
-        ({"status": killed(signal.SIGXCPU), "cpu_s": 599.0}, "cpu_limit", "exact"),
-        ({"status": killed(signal.SIGXCPU), "cpu_s": 1.0}, "signal", "exact"),
-        ({"status": killed(signal.SIGKILL), "cpu_s": 602.0}, "cpu_limit", "exact"),
-        ({"status": killed(signal.SIGXFSZ)}, "file_limit", "exact"),
-        # Concluded from how it ended and what was measured.
-        ({"status": killed(signal.SIGABRT), "peak_memory_bytes": 400 * MIB}, "memory_limit", "inferred"),
-        ({"status": exited(134), "max_rss_bytes": 400 * MIB}, "memory_limit", "inferred"),
-        ({"status": exited(1), "peak_memory_bytes": 400 * MIB}, "exit", "exact"),
-        ({"status": exited(0), "peak_memory_bytes": 512 * MIB}, "ok", "exact"),
-        (
-            {"status": exited(1), "peak_processes": 250, "stderr_tail": b"fork: EAGAIN"},
-            "process_limit",
-            "inferred",
-        ),
-        ({"status": exited(1), "peak_processes": 5, "stderr_tail": b"fork: EAGAIN"}, "exit", "exact"),
-        # Concluded from the job's own words: never a success, never over an exact cause.
-        ({"status": exited(134), "stderr_tail": OUT_OF_MEMORY}, "memory_limit", "text"),
-        ({"status": exited(0), "stderr_tail": OUT_OF_MEMORY}, "ok", "exact"),
-        ({"status": killed(9), "killed_for": "cpu", "stderr_tail": OUT_OF_MEMORY}, "cpu_limit", "exact"),
-        ({"status": exited(1), "stderr_tail": b"Error: EFBIG: file too large"}, "file_limit", "text"),
-    ],
-)
+ENDS = [
+    ({"status": exited(0)}, "ok", "exact"),
+    ({"status": exited(7)}, "exit", "exact"),
+    ({"status": killed(signal.SIGSEGV)}, "signal", "exact"),
+    ({"status": killed(signal.SIGKILL)}, "signal", "exact"),
+    ({"status": killed(signal.SIGTERM)}, "signal", "exact"),
+    ({}, "worker_lost", "exact"),
+    ({"stuck": True}, "stuck", "exact"),
+    ({"stuck": True, "intent": "timeout", "on_request": True}, "stuck", "exact"),
+    ({"launch_failure": NO_SUCH_FILE}, "spawn_error", "exact"),
+    ({"launch_failure": NO_MOUNT}, "spawn_error", "exact"),
+    ({"launch_failure": NO_MOUNT, "intent": "cancelled"}, "spawn_error", "exact"),
+    # An own kill counts only if the main process was still there when it came.
+    ({"status": killed(9), "intent": "cancelled", "on_request": True}, "cancelled", "exact"),
+    ({"status": exited(0), "intent": "cancelled", "on_request": True}, "cancelled", "exact"),
+    ({"status": exited(0), "intent": "cancelled"}, "ok", "exact"),
+    ({"status": None, "intent": "cancelled"}, "cancelled", "exact"),
+    ({"status": killed(9), "intent": "timeout", "on_request": True}, "timeout", "exact"),
+    ({"status": exited(0), "intent": "timeout", "on_request": True}, "timeout", "exact"),
+    ({"status": exited(3), "intent": "timeout"}, "exit", "exact"),
+    ({"status": killed(15), "intent": "interrupted", "on_request": True}, "interrupted", "exact"),
+    ({"status": exited(0), "intent": "interrupted"}, "ok", "exact"),
+    ({"status": killed(9), "intent": "output_limit", "on_request": True}, "output_limit", "exact"),
+    ({"status": exited(0), "output_over": True}, "output_limit", "exact"),
+    ({"status": killed(9), "killed_for": "memory"}, "memory_limit", "exact"),
+    ({"status": killed(9), "killed_for": "cpu"}, "cpu_limit", "exact"),
+    ({"status": killed(signal.SIGXCPU), "cpu_s": 599.0}, "cpu_limit", "exact"),
+    ({"status": killed(signal.SIGXCPU), "cpu_s": 1.0}, "signal", "exact"),
+    ({"status": killed(signal.SIGKILL), "cpu_s": 602.0}, "cpu_limit", "exact"),
+    ({"status": killed(signal.SIGXFSZ)}, "file_limit", "exact"),
+    # Concluded from how it ended and what was measured.
+    ({"status": killed(signal.SIGABRT), "peak_memory_bytes": 400 * MIB}, "memory_limit", "inferred"),
+    ({"status": exited(134), "max_rss_bytes": 400 * MIB}, "memory_limit", "inferred"),
+    ({"status": exited(1), "peak_memory_bytes": 400 * MIB}, "exit", "exact"),
+    ({"status": exited(0), "peak_memory_bytes": 512 * MIB}, "ok", "exact"),
+    (
+        {"status": exited(1), "peak_processes": 250, "stderr_tail": b"fork: EAGAIN"},
+        "process_limit",
+        "inferred",
+    ),
+    ({"status": exited(1), "peak_processes": 5, "stderr_tail": b"fork: EAGAIN"}, "exit", "exact"),
+    # Concluded from the job's own words: never a success, never over an exact cause.
+    ({"status": exited(134), "stderr_tail": OUT_OF_MEMORY}, "memory_limit", "text"),
+    ({"status": exited(0), "stderr_tail": OUT_OF_MEMORY}, "ok", "exact"),
+    ({"status": killed(9), "killed_for": "cpu", "stderr_tail": OUT_OF_MEMORY}, "cpu_limit", "exact"),
+    ({"status": exited(1), "stderr_tail": b"Error: EFBIG: file too large"}, "file_limit", "text"),
+]
+
+
+@pytest.mark.parametrize(("end", "reason", "evidence"), ENDS)
 def test_how_it_ended(end: dict[str, Any], reason: str, evidence: str) -> None:
     outcome = _classify(**end)
     assert (outcome.reason, outcome.evidence) == (reason, evidence)
+
+
+def test_every_reason_of_a_process_that_ended_is_in_the_table() -> None:
+    """The others are given to jobs that have no process: by the store, the broker, or the code check."""
+    assert {reason for _, reason, _ in ENDS} == set(names.REASONS) - {"host_lost", "dependency", "rejected"}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,8 @@ def test_every_ending_has_one_honest_outcome(end: Ending, limits: Limits, networ
     assert outcome.reason in names.REASONS
     assert outcome.evidence in names.EVIDENCE
     assert outcome.message
-    assert "\n" not in outcome.message or "\n" in str(end.launch_failure)
+    told = (end.launch_failure.step, end.launch_failure.message, end.program) if end.launch_failure is not None else ()
+    assert "\n" not in outcome.message or "\n" in "".join(told)
     assert outcome.exit_code is None or outcome.signal is None
     if outcome.reason == "ok":
         assert end.status == 0
@@ -210,3 +217,22 @@ def test_the_jobs_own_words_never_change_an_exact_cause(end: Ending, limits: Lim
         assert silent.reason in ("exit", "signal")
     elif outcome.evidence == "exact":
         assert outcome.reason == silent.reason
+
+
+@given(
+    st.builds(
+        Ending,
+        status=st.just(0),
+        on_request=st.booleans(),
+        cpu_s=st.floats(0, 1e6),
+        peak_memory_bytes=st.integers(0, 2**40),
+        max_rss_bytes=st.integers(0, 2**40),
+        peak_processes=st.integers(0, 10_000),
+        pids_refused=st.booleans(),
+        leftover_killed=st.integers(0, 9),
+        stderr_tail=st.sampled_from([b"", b"heap out of memory", b"EFBIG", b"EAGAIN Cannot fork"]),
+    )
+)
+def test_of_an_unremarkable_end_no_rule_says_anything_but_ok(end: Ending) -> None:
+    assert not end.remarkable
+    assert next(rule for rule in classification._RULES if rule(end, Limits())) is classification._ok

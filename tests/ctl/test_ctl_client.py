@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from fake_broker import DROP, STREAMED, job_json, said
 
+import ctl
 from ctl import Client, InvalidRequest, NoDaemon, NotAllowed, QueueFull, WaitTimeout, WorkerctlError, WrongState
 from ctl.errors import DaemonFailed, error_of
 from supervisor.core.errors import RequestError
 from supervisor.core.names import CODES
+from supervisor.wire.codec import OPS
+from supervisor.wire.lease import WorkerRequest
 
 
 def test_submit_says_only_what_was_said(client, broker, script):
@@ -209,3 +214,14 @@ def test_stop_whose_answer_is_cut_off_by_the_end_of_the_daemon(client, broker):
     broker.on("stop", stop)
     assert client.stop() == "stopping"
     broker.start()
+
+
+def test_every_operation_of_the_protocol_is_one_that_the_client_asks_for():
+    """All but `describe`, which is for people who write clients."""
+    sends = ("_ask", "ask", "call", "call_each", "stream")
+    code = [ast.parse(path.read_text()) for path in Path(ctl.__file__).parent.rglob("*.py")]
+    calls = [node for tree in code for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    first = [call.args[0] for call in calls if ast.unparse(call.func).rpartition(".")[2] in sends]
+    asked = {argument.value for argument in first if isinstance(argument, ast.Constant)}
+    of_workers = {struct.__struct_config__.tag for struct in WorkerRequest.__args__}
+    assert set(OPS) - of_workers - asked == {"describe"}

@@ -14,6 +14,7 @@ from ctl.parser import parse, split, verb_module, verb_parser
 from ctl.submission import OPTIONS, environment, moment, submit_fields
 from ctl.verbs import VERBS
 from supervisor.core.dependency import After
+from supervisor.core.names import RUNTIMES
 
 SUBMIT = [
     (["--queue", "slow"], {"queue": "slow"}),
@@ -104,7 +105,7 @@ def test_every_option_of_submit_is_tried_here_or_in_a_test_of_its_own():
         (["--backoff", "1,2,3,4"], "--backoff"),
         (["--backoff", "1,x"], "--backoff: the factor"),
         (["--on-loss", "ignore"], "is not one of requeue, fail"),
-        (["--runtime", "perl"], "is not one of node, python, shell, exec"),
+        (["--runtime", "cobol"], f"is not one of {', '.join(RUNTIMES)}"),
         (["--env", "A"], "'A' is not NAME=VALUE"),
         (["--env-file", "/none"], "--env-file: cannot read /none"),
         (["--main", "x.js"], "is not a folder"),
@@ -169,6 +170,7 @@ def test_after_last_is_the_newest_job(ctl, broker, script):
     broker.answers("submit", {"job": 42, "created": True, "warnings": []})
     assert ctl("submit", str(script), "--after", "@last:any", "--after", "@last:any").code == 0
     assert broker.asked("submit")[0].after == (After(job=41, condition="any"),) * 2
+    assert [(request.mine, request.limit) for request in broker.asked("list")] == [(True, 1)] * 2
 
 
 def test_submit_without_a_script_says_what_is_missing(ctl, broker):
@@ -221,9 +223,10 @@ def test_global_options_before_and_after_the_verb(verb):
         assert (parsed.socket, parsed.json, parsed.quiet, parsed.no_color) == ("/s", True, True, True)
 
 
-@pytest.mark.parametrize(
-    "verb", ["list", "workers", "top", "stats", "events", "reload", "upgrade", "drain", "stop", "health", "token"]
-)
+TAKE_NO_WORDS = [verb for verb in VERBS if all(action.option_strings for action in verb_parser(verb)._actions)]
+
+
+@pytest.mark.parametrize("verb", TAKE_NO_WORDS)
 def test_a_verb_that_takes_no_words_refuses_them(ctl, broker, verb):
     result = ctl(verb, "surplus")
     assert (result.code, result.out, broker.requests) == (2, b"", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -104,6 +105,8 @@ BAD_LINES = {
     "a negative limit": (SUBMIT + b',"limits":{"wall_s":-1}}', "bad_request"),
     "a limit below its floor": (SUBMIT + b',"limits":{"processes":2}}', "below_floor"),
     "priority out of range": (SUBMIT + b',"priority":1001}', "bad_request"),
+    "a limit of four hundred digits": (SUBMIT + b',"limits":{"processes":1' + b"0" * 400 + b"}}", "bad_request"),
+    "a newline after a queue's name": (SUBMIT + b',"queue":"work\\n"}', "bad_request"),
     "a path as queue": (SUBMIT + b',"queue":"../../x"}', "bad_request"),
     "NUL in an argument": (SUBMIT + b',"args":["a\\u0000b"]}', "bad_request"),
     "a reserved variable": (SUBMIT + b',"env":{"JOB_ID":"7"}}', "bad_request"),
@@ -122,6 +125,7 @@ BAD_LINES = {
     "a level that is none": (SUBMIT + b',"isolation":"vault"}', "bad_request"),
     "a job that is none": (b'{"op":"show","id":1,"job":999999}', "not_found"),
     "logs of no job": (b'{"op":"logs","id":1,"job":999999}', "not_found"),
+    "an attempt of thirty digits": (b'{"op":"logs","id":1,"job":1,"attempt":' + b"9" * 30 + b"}", "bad_request"),
     "a negative offset": (b'{"op":"logs","id":1,"job":1,"offset":-1}', "bad_request"),
     "protocols we do not speak": (b'{"op":"hello","id":1,"protocol":[7,9]}', "unsupported_version"),
     "a lease op of a stranger": (b'{"op":"next","id":1}', "permission_denied"),
@@ -285,6 +289,25 @@ def test_a_client_that_never_reads_is_dropped_and_others_are_served(daemon: Daem
     assert answers_quickly(daemon) < 1
 
 
+def test_a_client_that_asks_for_much_and_does_not_read_costs_little_and_gets_all_when_it_reads(
+    daemon: Daemon, raw, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "wide.js"
+    path.write_text("process.stdout.write('x'.repeat(300_000))")
+    job = int(daemon.ctl("-q", "submit", "--wait", str(path)).stdout)
+    broker = daemon.pid_of(": broker")
+    before = usage(broker)[0]
+    greedy = raw(30)
+    asked = range(1, 301)
+    greedy.send(b"".join(b'{"op":"logs","id":%d,"job":%d}\n' % (number, job) for number in asked))
+    greatest = 0
+    for _ in range(20):
+        assert answers_quickly(daemon) < 1
+        greatest = max(greatest, usage(broker)[0] - before)
+    assert greatest < 16 << 20, f"{greatest >> 20} MiB more for 75 MiB of answers that nobody reads"
+    assert [greedy.line()["id"] for _ in asked] == [*asked]
+
+
 def test_a_follower_that_does_not_read_is_told_lagged_while_another_sees_all(
     daemon: Daemon, tmp_path: pathlib.Path
 ) -> None:
@@ -419,3 +442,34 @@ def test_a_list_of_large_jobs_comes_in_pages_that_fit_into_a_line(daemon: Daemon
     assert len(ids) == 12
     for job in ids:
         connection.ask(op="cancel", job=job)
+
+
+def test_one_connection_waits_for_so_many_jobs_and_no_more(raw) -> None:
+    connection = raw(30)
+    jobs = [{"request_id": f"awaited-{n}", "name": "a.js", "source": "1", "delay_s": 3600} for n in range(1000)]
+    ids = [one["job"] for one in connection.ask(op="submit_many", jobs=jobs)["value"]["jobs"]]
+    waiting = raw(30)
+    waiting.send(b"".join(json.dumps({"op": "wait", "id": n, "jobs": ids}).encode() + b"\n" for n in range(51)))
+    refused = waiting.line()
+    assert (refused["id"], refused["code"]) == (50, "busy")
+    assert connection.ask(op="wait", jobs=ids, timeout_s=0)["code"] == "wait_timeout"
+
+
+def test_looking_through_many_jobs_for_few_holds_up_nobody(raw) -> None:
+    connection = raw(30)
+    for start in range(0, 10_000, 1000):
+        jobs = [
+            {"request_id": f"one-of-many-{number}", "name": "m.js", "source": "1", "delay_s": 3600}
+            for number in range(start, start + 1000)
+        ]
+        assert connection.ask(op="submit_many", jobs=jobs)["re"] == "ok"
+    looking = raw(30)
+    asked = range(1, 101)
+    looking.send(b"".join(b'{"op":"list","id":%d,"name":"nobody"}\n' % number for number in asked))
+    for _ in range(3):
+        assert connection.ask(op="status")["re"] == "ok"
+    looking.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        assert looking.socket.recv(1 << 20, socket.MSG_PEEK).count(b"\n") < len(asked) // 2
+    looking.socket.settimeout(30)
+    assert [looking.line()["value"] for _ in asked] == [{"jobs": [], "next": None}] * len(asked)

@@ -44,6 +44,10 @@ def sleeping(daemon: Daemon) -> int | None:
     return next((pid for pid, name in daemon.survivors().items() if "sleep 3517" in name and "sh" not in name), None)
 
 
+def parent_of(pid: int) -> int:
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def worker_of(daemon: Daemon, job: int) -> int:
     return next(w["pid"] for w in daemon.ask("status")["workers"] if w["job"] == job)
 
@@ -87,6 +91,26 @@ def test_a_keeper_that_was_stopped_does_not_hold_its_job_for_ever(make_daemon: C
     assert reasons(daemon, job) == ["timeout"]
     assert not alive(sleeper)
     assert daemon.ctl("run", "-", "--runtime", "shell", stdin=b"exit 0").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can walk into a namespace")
+def test_a_dead_keeper_whose_namespace_does_not_end_is_given_up(make_daemon: Callable[..., Daemon]) -> None:
+    """It stays for as long as somebody outside does not reap what he put inside. Nothing tells that: only the time."""
+    daemon = make_daemon(settings=level("namespace")).start()
+    job, keeper = running_job(daemon)
+    while "keeper" not in title_of(keeper):
+        keeper = parent_of(keeper)
+    program = "import subprocess,time; kept = subprocess.Popen(['sleep','100']); time.sleep(100)"
+    careless = subprocess.Popen(["nsenter", f"--pid=/proc/{keeper}/ns/pid", "--no-fork", sys.executable, "-c", program])
+    try:
+        wait_until(lambda: children_of(careless.pid), saying="the process inside")
+        os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: show(daemon, job)["state"] == "failed", 30, "the end of the job")
+        assert reasons(daemon, job) == ["stuck"]
+    finally:
+        careless.kill()
+        careless.wait()
+    assert daemon.stop() == 0
 
 
 def test_broker_killed_mid_job_changes_nothing_for_the_job(daemon: Daemon) -> None:
@@ -190,6 +214,15 @@ def test_cancel_is_heard_while_the_daemon_drains(make_daemon: Callable[..., Daem
     assert not alive(sleeper)
     daemon.start()
     assert show(daemon, job)["state"] == "cancelled"
+
+
+def test_a_cancelled_job_that_floods_its_output_gets_no_further_grace(make_daemon: Callable[..., Daemon]) -> None:
+    settings = 'kill_grace = "60s"\nshutdown_timeout = "1s"\n[pools.scripts]\nisolation = "plain"\nprestart = 0\n'
+    daemon = make_daemon(settings=settings, workers=1).start()
+    flood = "trap 'while :; do head -c 2000000 /dev/zero; sleep 1; done' TERM; sleep 3517 & wait"
+    job, _ = running_job(daemon, flood, "--output", "1M")
+    assert daemon.ctl("cancel", "--wait", str(job), timeout_s=30).returncode == 0
+    assert (show(daemon, job)["state"], reasons(daemon, job)) == ("cancelled", ["cancelled"])
 
 
 def test_cancel_wins_over_the_loss_of_its_worker(daemon: Daemon) -> None:

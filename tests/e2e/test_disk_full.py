@@ -87,6 +87,25 @@ def test_cycles_of_a_full_disk_lose_no_outcome_and_acknowledge_nothing_falsely(
     database.close()
 
 
+def test_a_full_disk_under_the_jobs_folders_is_not_said_to_be_a_limit_of_the_job(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = make_daemon(settings=PLAIN + "prestart = 0\n", workers=1).start()
+    with daemon.client() as client:
+        client.wait(client.submit(source="exit 0", runtime="shell"))
+        instance = (daemon.state / "instance").read_text().strip()
+        place = f"/var/tmp/worker-supervisor-{instance}/0-plain"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0711", "tmpfs", place], check=True)
+        try:
+            fill(pathlib.Path(place, "ballast"))
+            job = client.submit(source=f"exit 0 # {'x' * 20_000}", runtime="shell")
+            ended = client.wait(job, timeout=30)
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
+        assert ended.reason == "spawn_error"
+        assert "free some space" in ended.message and "--disk" not in ended.message
+
+
 def submit_until_refused(client: Client, script: pathlib.Path) -> list[int]:
     """The jobs that still found room: each with a text of its own, since equal ones are stored once."""
     stored: list[int] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import socket
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -173,6 +175,29 @@ def test_a_form_with_a_file(http_: Http) -> None:
     assert http_.get(f"/jobs/{job['id']}/logs").content == b"['x y'] v\n"
 
 
+@pytest.mark.parametrize("order", [("file", "name"), ("name", "file")])
+def test_the_name_of_a_form_wins_over_that_of_its_file_whichever_comes_first(http_: Http, order: tuple) -> None:
+    parts = {"file": ("hello.js", "1"), "name": (None, "sum")}
+    answer = http_.client.post("/jobs", files=[(name, parts[name]) for name in order])
+    assert answer.status_code == 201, answer.text
+    assert (answer.json()["name"], answer.json()["type"]) == ("sum", "node")
+
+
+def test_uploads_that_dribble_hold_up_no_submit(http_: Http) -> None:
+    host, _, port = http_.url.removeprefix("http://").partition(":")
+    head = (
+        f"POST /jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {http_.token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{{"
+    )
+    with contextlib.ExitStack() as stack:
+        for length in (100, 1_000_000):
+            for _ in range(20):
+                slow = stack.enter_context(socket.create_connection((host, int(port))))
+                slow.sendall(head.format(length=length).encode())
+        assert http_.get("/health").status_code == 200
+        assert http_.client.post("/jobs", json={"code": "1"}, timeout=5).status_code == 201
+
+
 def test_a_script_too_large_for_a_line_and_one_that_is_no_text(http_: Http) -> None:
     large = "//" + "x" * 700_000 + "\nconsole.log('large')"
     assert http_.wait(http_.submit(large))["state"] == "completed"
@@ -233,6 +258,7 @@ def test_the_same_submit_again_is_the_same_job(http_: Http) -> None:
         ("GET", "/jobs/999999", {}, 404, "not_found"),
         ("GET", "/jobs/999999/events", {}, 404, "not_found"),
         ("GET", "/jobs/99999999999999999999", {}, 404, "not_found"),
+        ("GET", f"/jobs/{'9' * 5000}", {}, 404, "unknown_op"),
         ("GET", "/jobs/0", {}, 404, "not_found"),
         ("GET", "/nothing", {}, 404, "unknown_op"),
         ("PUT", "/jobs", {}, 405, "unknown_op"),
@@ -251,6 +277,9 @@ def test_the_same_submit_again_is_the_same_job(http_: Http) -> None:
         ("POST", "/jobs", {"content": b"x", "headers": {"Content-Type": "text/plain"}}, 400, "bad_request"),
         ("POST", "/jobs", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "bad_request"),
         ("POST", "/jobs", {"content": b"x" * (17 << 20)}, 413, "frame_too_large"),
+        ("POST", "/jobs", {"files": {"file": "1"}, "data": {"params": '"\\ud800"'}}, 400, "bad_request"),
+        ("POST", "/jobs", {"files": {"file": "1"}, "data": {"params": "1e999"}}, 400, "bad_request"),
+        ("POST", "/jobs", {"files": {"file": "1"}, "data": {"params": "[" * 5000}}, 400, "bad_request"),
     ],
 )
 def test_a_refusal_is_a_problem_with_the_protocols_code(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -142,10 +143,26 @@ def test_without_http_there_is_no_gateway_and_no_token(make_daemon: Any) -> None
     assert b"http.listen" in refused.stderr
 
 
+def test_connections_of_those_who_ask_nothing_keep_nobody_out(make_daemon: Any) -> None:
+    http_ = Http(make_daemon(settings=SETTINGS).start())
+    host, _, port = http_.url.removeprefix("http://").partition(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(530):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        for _ in range(3):
+            answer = httpx.get(
+                f"{http_.url}/status", headers={"Authorization": f"Bearer {http_.token}"}, trust_env=False, timeout=20
+            )
+            assert answer.status_code == 200, answer.text
+
+
 def test_too_many_requests_are_refused(make_daemon: Any) -> None:
     daemon = make_daemon(settings='[http]\nlisten = "127.0.0.1:0"\nrate = 5\n').start()
     http_ = Http(daemon)
+    stranger = httpx.Client(base_url=http_.url, trust_env=False)
+    assert {stranger.get("/jobs").status_code for _ in range(40)} == {401, 429}
     answers = [http_.get("/health") for _ in range(40)]
+    assert answers[0].status_code == 200, "those who have no token use nothing up for those who have one"
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused and len(refused) < 40
     assert refused[0].json()["code"] == "rate_limited"

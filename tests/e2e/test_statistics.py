@@ -271,6 +271,23 @@ def test_a_member_of_the_group_sees_the_events_of_its_own_jobs_alone() -> None:
             assert seen["stranger"] == "not_found"
             assert seen["workers"] == ["scripts/1", "scripts/2"]
             assert {event["job"] for event in events(daemon)} == {None, theirs, seen["own"]}
+            assert daemon.ctl("status", "-q", "@last").stdout == b"%d\n" % theirs
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_member_of_the_group_sees_of_the_running_job_of_another_the_number_alone() -> None:
+    with tempfile.TemporaryDirectory(prefix="wst-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        group = grp.getgrgid(65534).gr_name
+        with running_daemon(pathlib.Path(folder) / "d", f'socket_group = "{group}"\n') as daemon:
+            os.chmod(daemon.folder, 0o755)
+            theirs = submit(daemon, b"while :; do :; done")
+            wait_until(lambda: any(worker["memory_bytes"] for worker in daemon.ask("workers")), 20)
+            seen = as_user(65534, 65534, daemon.socket, theirs)
+            assert seen["busy"] == [{"job": theirs, "job_name": None, "job_started_at": None, "memory_bytes": None}]
+            (known,) = [worker for worker in daemon.ask("workers") if worker["job"] == theirs]
+            assert known["job_name"] == "stdin" and known["memory_bytes"] > 0
+            daemon.ctl("cancel", "--wait", str(theirs), check=True)
 
 
 def as_user(uid: int, gid: int, path: str, stranger: int) -> dict[str, Any]:
@@ -303,11 +320,17 @@ def _look_around(path: str, stranger: int) -> dict[str, Any]:
     ask(connection, {"op": "wait", "jobs": [own]})
     items = [answer["value"] for answer in ask(connection, {"op": "events", "after": 0})[:-1]]
     newest = [answer["value"] for answer in ask(connection, {"op": "events", "limit": 2})[:-1]]
+    workers = ask(connection, {"op": "workers"})[0]["value"]["workers"]
     return {
         "own": own,
         "jobs": sorted({item["job"] for item in items}),
         "kinds": [item["event"] for item in items],
         "newest": sorted({item["job"] for item in newest}),
         "stranger": ask(connection, {"op": "events", "after": 0, "job": stranger})[0]["code"],
-        "workers": [worker["name"] for worker in ask(connection, {"op": "workers"})[0]["value"]["workers"]],
+        "workers": [worker["name"] for worker in workers],
+        "busy": [
+            {name: worker[name] for name in ("job", "job_name", "job_started_at", "memory_bytes")}
+            for worker in workers
+            if worker["job"] not in (None, own)
+        ],
     }

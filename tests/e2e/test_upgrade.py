@@ -19,7 +19,7 @@ import pytest
 from ctl import Client
 from supervisor import __version__
 from supervisor.store.migrations import CURRENT_VERSION
-from tests.harness import ROOT, Daemon, children_of, wait_until
+from tests.harness import ROOT, Daemon, children_of, tree_of, wait_until
 
 NEXT = "99.1.0"
 EVERY_S = 0.1
@@ -254,6 +254,31 @@ def test_settings_are_read_again_and_the_pool_follows(daemon: Daemon) -> None:
         client.upgrade()
         wait_until(lambda: all_renewed(client) and len(client.status()["workers"]) == 4, 30, "the new pool's worker")
         assert {worker["pool"] for worker in client.status()["workers"]} == {"scripts", "extra"}
+
+
+def test_settings_that_break_after_the_check_leave_those_of_before_and_the_log_as_it_was(daemon: Daemon) -> None:
+    """The check has read the settings before its trial begins."""
+    good, done = daemon.settings.read_text(), threading.Event()
+
+    def spoil() -> None:
+        def trial() -> bool:
+            return any("--preflight" in title and children_of(pid) for pid, title in tree_of(daemon.pid).items())
+
+        wait_until(trial, 60, "the trial")
+        daemon.settings.write_text("no settings")
+        done.set()
+
+    spoiler = threading.Thread(target=spoil)
+    spoiler.start()
+    with daemon.client() as client:
+        assert client.upgrade()["version"] == __version__
+        spoiler.join()
+        assert done.is_set() and client.status()["upgrades"] == 1
+        wait_until(lambda: all_renewed(client), 30)
+    assert "going on with the settings of before the upgrade" in daemon.words()
+    taken_over = [line for line in daemon.words().splitlines() if "has taken over from" in line]
+    assert [json.loads(line)["role"] for line in taken_over] == ["arbiter"]
+    daemon.settings.write_text(good)
 
 
 def test_a_relative_python_is_refused(daemon: Daemon) -> None:

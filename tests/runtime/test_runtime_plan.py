@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from supervisor.config import Pool
+from supervisor.config.keys import POOL
+from supervisor.config.kinds import ABSOLUTE_PATH
 from supervisor.core.job import JobSpec
 from supervisor.core.limits import MIB, Limits
+from supervisor.core.names import RUNTIMES
 from supervisor.runtime.classify import script_type, shebang
-from supervisor.runtime.interpreter import Interpreter, folders_to_bind
+from supervisor.runtime.interpreter import INTERPRETED, Interpreter, folders_to_bind
 from supervisor.runtime.plan import Facts, Place, plan_script
+from supervisor.trial import SOURCES
 
 PLACE = Place(job_dir="/job/work", output_dir="/job/output", tmp_dir="/job/tmp")
 NODE = Interpreter(path="/usr/bin/node", version="20.20.2", idle_data_bytes=47 * MIB)
@@ -43,6 +48,15 @@ def plan(
 )
 def test_a_scripts_type_is_known_by_its_ending_or_its_first_line(name: str, head: bytes, expected: str | None) -> None:
     assert script_type(name, head) == expected
+
+
+def test_every_runtime_is_taken_by_a_pool_tried_by_an_upgrade_and_has_a_setting_for_its_interpreter() -> None:
+    assert set(Pool(name="scripts", replicas=1).types) == set(RUNTIMES)
+    assert set(SOURCES) == set(RUNTIMES) - {"exec"}
+    assert set(INTERPRETED) <= set(RUNTIMES)
+    assert {POOL[kind].kind for kind in INTERPRETED} == {ABSOLUTE_PATH}
+    endings = [ending for each in RUNTIMES.values() for ending in each]
+    assert len(endings) == len(set(endings)) and all(ending == ending.lower() for ending in endings)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_declines_go_with_their_job_and_the_claim_stays_a_seek(conn: store.Write
     from supervisor.store.claim import BEST_NOT_DECLINED
 
     plan = " ".join(
-        row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {BEST_NOT_DECLINED}", ("q", "t", "p")).fetchall()
+        row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {BEST_NOT_DECLINED}", ("q", "t", "p", 1)).fetchall()
     )
     assert "jobs_claim" in plan and "SCAN" not in plan and "TEMP B-TREE" not in plan, plan
     job = submit(conn, 1)

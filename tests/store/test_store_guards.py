@@ -126,7 +126,7 @@ def _plan(conn: store.Writer, sql: str, values: object = ()) -> str:
 
 
 def test_a_claim_seeks_in_its_index_alone(conn: store.Writer) -> None:
-    plan = _plan(conn, BEST_OF_PAIR, ("default", "node"))
+    plan = _plan(conn, BEST_OF_PAIR, ("default", "node", 1))
     assert plan == "SEARCH jobs USING INDEX jobs_claim (queue=? AND type=?)"
 
 

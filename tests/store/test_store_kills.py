@@ -15,7 +15,7 @@ import pytest
 
 from supervisor import store
 from supervisor.store import db
-from supervisor.store.migrations import MIGRATIONS, Migration, migrate, version_of
+from supervisor.store.migrations import CURRENT_VERSION, MIGRATIONS, Migration, migrate, version_of
 from tests.store.making import EXIT_1, INTERRUPTED, OK, new_job
 
 KILLS = 40
@@ -132,12 +132,14 @@ def test_a_kill_while_the_database_is_migrated_leaves_the_old_or_the_new_one(
     path: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(V1, path)
-    step = Migration(2, ("ALTER TABLE jobs ADD COLUMN colour TEXT", "CREATE INDEX jobs_colour ON jobs (colour)"))
-    monkeypatch.setattr(db, "CURRENT_VERSION", 2)
+    step = Migration(
+        CURRENT_VERSION + 1, ("ALTER TABLE jobs ADD COLUMN colour TEXT", "CREATE INDEX jobs_colour ON jobs (colour)")
+    )
+    monkeypatch.setattr(db, "CURRENT_VERSION", step.version)
     monkeypatch.setattr(db, "migrate", lambda conn: migrate(conn, (*MIGRATIONS, step)))
     _killed_after(path, seed, False, random.Random(seed).uniform(0.002, 0.02), _open_and_wait)
     conn = store.open_writer(path)
-    assert version_of(conn) == 2
+    assert version_of(conn) == step.version
     assert store.states_of(conn, range(1, 7)) == {
         1: "completed", 2: "failed", 3: "cancelled", 4: "scheduled", 5: "running", 6: "queued"
     }  # fmt: skip

@@ -9,6 +9,7 @@ from supervisor import store
 from supervisor.core.errors import RequestError
 from supervisor.core.job import JobSpec, Progress
 from supervisor.core.outcome import Outcome
+from supervisor.core.queues import QueueCaps
 from supervisor.core.retry import Backoff
 from tests.store.making import CANCELLED, EXIT_1, INTERRUPTED, OK, STUCK, claim, claimed, do, settle, state, submit
 
@@ -285,6 +286,19 @@ def test_a_new_attempt_starts_without_the_last_ones_progress(conn: store.Writer)
     assert _view(conn, job)["progress"] is None
 
 
+@pytest.mark.parametrize(("told", "events"), [(80, [80, 100]), (100, [100])])
+def test_the_last_progress_is_an_event_of_its_own_unless_it_was_told(
+    conn: store.Writer, told: int, events: list[int]
+) -> None:
+    job = submit(conn, 1)
+    lease = claimed(conn).lease
+    do(conn, 5, lambda tx: store.report_progress(tx, lease, Progress(percentage=told)))
+    settle(conn, lease, EXIT_1, progress=Progress(percentage=100))
+    rows = conn.execute("SELECT kind, json_extract(data, '$.percentage') FROM events WHERE job = ? ORDER BY id", (job,))
+    ended = ("submitted", None), ("running", None), *(("progress", each) for each in events), ("failed", None)
+    assert rows.fetchall() == list(ended)
+
+
 def test_a_result_of_one_life_does_not_stand_in_the_way_of_the_next(conn: store.Writer) -> None:
     job = submit(conn, 1)
     for value in (b"1", b"2"):
@@ -302,3 +316,56 @@ def test_the_cancels_among_what_a_worker_holds(conn: store.Writer) -> None:
     assert store.cancels_among(conn, [*leases, 777]) == [leases[1]]
     assert store.cancels_among(conn, []) == []
     assert state(conn, first) == "running"
+
+
+def _claim_many(conn: store.Writer, most: int, **changes: object) -> list[int]:
+    asked = {"sharers": 1, "types": ["node"], "queues": None, "worker": "w/1", "incarnation": "w1", "caps": {}}
+    asked |= {"held_back": set(), "pool": None}
+    leases = do(conn, 2000, lambda tx: store.claim_many(tx, most=most, **{**asked, **changes}))  # type: ignore[arg-type]
+    return [lease.job for lease in leases]
+
+
+def test_many_claims_come_in_the_order_of_single_ones(conn: store.Writer) -> None:
+    low, late = submit(conn, 1, now_us=100, priority=-5), submit(conn, 2, now_us=300)
+    early = submit(conn, 3, now_us=200, queue="other")
+    twin = submit(conn, 4, now_us=200, type="python")
+    high = submit(conn, 5, now_us=400, priority=5, queue="other")
+    types = ["node", "python"]
+    assert _claim_many(conn, 3, types=types) == [high, early, twin]
+    assert [state(conn, job) for job in (high, early, twin, late, low)] == ["running"] * 3 + ["queued"] * 2
+    assert _claim_many(conn, 9, types=types) == [late, low]
+    assert _claim_many(conn, 9, types=types) == []
+
+
+@pytest.mark.parametrize(
+    ("most", "sharers", "got"), [(10, 1, 7), (5, 1, 5), (10, 2, 4), (10, 3, 3), (1, 3, 1), (10, 50, 1)]
+)
+def test_nobody_takes_more_than_his_share_of_what_waits(conn: store.Writer, most: int, sharers: int, got: int) -> None:
+    for number in range(7):
+        submit(conn, number)
+    assert len(_claim_many(conn, most, sharers=sharers)) == got
+
+
+def test_many_claims_stop_at_a_queue_s_cap_and_say_so(conn: store.Writer) -> None:
+    capped = [submit(conn, number, priority=9) for number in range(4)]
+    free = submit(conn, 5, queue="free")
+    held_back: set[str] = set()
+    caps = {"default": QueueCaps(max_running=3)}
+    assert _claim_many(conn, 10, caps=caps, held_back=held_back) == [*capped[:3], free]
+    assert held_back == {"default"}
+    assert _claim_many(conn, 10, caps=caps) == []
+
+
+def test_an_attempt_that_waited_in_its_worker_s_hand_began_when_it_began(conn: store.Writer) -> None:
+    job = submit(conn, 1)
+    lease = claimed(conn, now_us=1_000_000).lease
+    settle(conn, lease, now_us=9_000_000, waited_s=2.5)
+    view = _view(conn, job)
+    assert view["started_at"] == view["attempts"][0]["started_at"] == store.rfc3339(3_500_000)  # type: ignore[index]
+    assert view["finished_at"] == store.rfc3339(9_000_000)
+
+
+def test_no_attempt_begins_after_its_end_whatever_its_worker_says(conn: store.Writer) -> None:
+    job = submit(conn, 1)
+    settle(conn, claimed(conn, now_us=2000).lease, now_us=3000, waited_s=99.0)
+    assert _view(conn, job)["started_at"] == store.rfc3339(3000)

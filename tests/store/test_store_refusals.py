@@ -15,6 +15,7 @@ import pytest
 from supervisor import store
 from supervisor.core.errors import SchemaError, StorageError
 from supervisor.store.inspection import query
+from supervisor.store.migrations import CURRENT_VERSION
 from tests.store.making import submit
 
 
@@ -272,6 +273,6 @@ def test_the_writer_has_the_durable_settings(conn: store.Writer) -> None:
         "wal_autocheckpoint": 0,
         "auto_vacuum": 2,
         "application_id": 0x574B4354,
-        "user_version": 1,
+        "user_version": CURRENT_VERSION,
     }
     assert {name: conn.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted

@@ -147,9 +147,9 @@ def test_the_commonest_cause_of_failure_is_first(conn: store.Writer, reader: sql
 
 def test_jobs_in_brief(conn: store.Writer, reader: sqlite3.Connection) -> None:
     job = submit(conn, 1)
-    assert store.briefs_of(reader, [job, 77]) == {job: store.Brief("file.js", None)}
+    assert store.briefs_of(reader, [job, 77]) == {job: store.Brief("file.js", None, 1000)}
     claim(conn, now_us=4000)
-    assert store.briefs_of(reader, [job]) == {job: store.Brief("file.js", 4000)}
+    assert store.briefs_of(reader, [job]) == {job: store.Brief("file.js", 4000, 1000)}
 
 
 # Where a reader of events begins

@@ -14,7 +14,7 @@ from supervisor.broker.ops import STREAMS, WORKER_OPS
 from supervisor.core.errors import RequestError
 from supervisor.wire import codec
 from supervisor.wire.codec import OPS, decode_from_arbiter, decode_from_broker, decode_request, encode
-from supervisor.wire.lease import Lease, Order, Settled
+from supervisor.wire.lease import Lease, Leased, Order, Settled
 from supervisor.wire.tree import ArbiterMessage, BrokerMessage
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -67,7 +67,9 @@ def test_every_message_of_the_tree_has_a_golden_frame() -> None:
     assert {frame["say"] for frame in TREE} == known
 
 
-@pytest.mark.parametrize(("name", "shape"), [("lease", Lease), ("settled", Settled), ("order", Order)])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("lease", Lease), ("leased", Leased), ("settled", Settled), ("order", Order)]
+)
 def test_a_golden_lease_is_understood(name: str, shape: type) -> None:
     text = (GOLDEN / f"{name}.json").read_bytes()
     value = msgspec.json.decode(text, type=shape)

@@ -205,6 +205,26 @@ def test_three_that_die_in_a_row_are_enough(tmp_path: pathlib.Path) -> None:
         assert submit(daemon, tmp_path, "console.log(1)")["out"] == "1\n"
 
 
+def test_where_interpreters_cannot_be_compared_jobs_run_as_ever(tmp_path: pathlib.Path) -> None:
+    daemon = Daemon(tmp_path, settings='[log]\nlevel = "debug"\n', workers=1)
+    place = daemon.state / "cache" / "comparison"
+    place.mkdir(parents=True)
+    for folder in (daemon.state, daemon.state / "cache"):
+        folder.chmod(0o700)
+    try:
+        daemon.start()
+        wait_until(lambda: worker_of(daemon)["state"] == "idle", 30, "the worker")
+        first = worker_of(daemon)["pid"]
+        wait_until(lambda: f"{place} cannot be opened" in daemon.words(), 30, "a try")
+        assert submit(daemon, tmp_path, TOLD)["state"] == "completed"
+        assert worker_of(daemon)["pid"] == first and worker_of(daemon)["spare"] is None
+        place.rmdir()
+        assert until_spare(daemon)
+        assert daemon.stop() == 0
+    finally:
+        daemon.clean()
+
+
 def test_prestart_0_makes_none_and_says_so(tmp_path: pathlib.Path) -> None:
     with running_daemon(tmp_path, "[pools.scripts]\nprestart = 0\n", workers=1) as daemon:
         assert not told(submit(daemon, tmp_path, TOLD))["shown"]

@@ -82,6 +82,21 @@ def test_a_file_that_somebody_still_writes_to_serves_no_other_job(blanks: Blanks
         left_behind.wait()
 
 
+@pytest.mark.parametrize("cap_bytes", [100, 0], ids=["the job cuts it", "its cap is nothing"])
+def test_a_file_that_has_a_name_and_is_empty_again_serves_no_other_job(blanks: Blanks, cap_bytes: int) -> None:
+    made = output(blanks, 1, cap_bytes=cap_bytes)
+    os.write(made.stdout, b"first")
+    made.show()
+    os.ftruncate(made.stdout, 0) if cap_bytes else made.cut()
+    made.close()
+    for job in (2, 3):
+        other = output(blanks, job)
+        os.write(other.stdout, b"secret")
+        os.write(other.stderr, b"secret")
+        other.close()
+    assert place(blanks, 1, "stdout").read_bytes() == b""
+
+
 def test_streams_are_cut_to_their_cap_and_the_last_words_are_read(blanks: Blanks) -> None:
     made = output(blanks, 1, cap_bytes=4)
     os.write(made.stderr, b"123456")

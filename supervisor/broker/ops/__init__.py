@@ -1,7 +1,7 @@
 """One file an operation. These tables are the one place that knows which request is answered by what.
 
 `OPS` answer once; `STREAMS` send items until they are done and return the cursor; `WORKER_OPS` are for workers and
-answer by themselves. `GROUP_OPS` are those that members of the socket's group may use, on their own jobs.
+answer by themselves: `AT_ONCE_OPS` are begun where they are read, from a worker that has attached. `GROUP_OPS` are those that members of the socket's group may use, on their own jobs.
 """
 
 from __future__ import annotations
@@ -89,28 +89,37 @@ STREAMS: Final[dict[type, Callable[..., Awaitable[int]]]] = {
     control.Backup: backup,
     control.Events: events,
 }
-WORKER_OPS: Final[dict[type, Callable[..., Awaitable[None]]]] = {
-    lease.Attach: attach,
+AT_ONCE_OPS: Final[dict[type, Callable[..., None]]] = {
     lease.Next: next_,
     lease.Settle: settle,
     lease.Release: release,
     lease.Report: report,
     lease.Standby: standby,
 }
+WORKER_OPS: Final[dict[type, Callable[..., Awaitable[None] | None]]] = {lease.Attach: attach, **AT_ONCE_OPS}
 GROUP_OPS: Final = frozenset(
-    {*OPS, *STREAMS}
-    - {
-        control.Stop,
-        control.Upgrade,
-        control.Doctor,
-        control.Token,
-        control.Pause,
-        control.Resume,
-        control.Backup,
-        control.BackupPiece,
-        control.Scale,
-        control.Restart,
-        control.Reload,
-        control.Drain,
+    {
+        control.Hello,
+        control.Describe,
+        control.Submit,
+        control.SubmitMany,
+        control.Put,
+        control.Show,
+        control.Explain,
+        control.List,
+        control.Logs,
+        control.Artifacts,
+        control.Artifact,
+        control.Follow,
+        control.Wait,
+        control.Cancel,
+        control.Retry,
+        control.Delete,
+        control.Prune,
+        control.Status,
+        control.Workers,
+        control.Stats,
+        control.Events,
+        control.Health,
     }
 )

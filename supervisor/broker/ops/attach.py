@@ -32,8 +32,7 @@ async def attach(service: Service, session: Session, request: Attach) -> None:
 def _seat(service: Service, session: Session, request: Attach) -> Seat:
     """A worker that outlived a broker comes with what it has."""
     held = jobs_among(service.reader, request.holding)
-    lease, job = next(iter(held.items()), (None, None))
-    return Seat(session, request, request.id, job=job, lease=lease)
+    return Seat(session, request, request.id, held={lease: held[lease] for lease in request.holding if lease in held})
 
 
 async def _until_known(service: Service, incarnation: str, pid: int) -> None:

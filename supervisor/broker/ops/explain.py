@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from supervisor.broker.commit import wall_us
 from supervisor.broker.explain import explain as sentences_for
+from supervisor.broker.in_hand import in_hand
 from supervisor.broker.service import Caller, Service, no_such_job
 from supervisor.broker.situation import MOST_COUNTED, Situation, Worker, pools_taking
 from supervisor.config import Pool
@@ -61,6 +62,7 @@ def _situation(service: Service, job: int) -> Situation:
         caps=caps_of(service.settings.queues, view["queue"]),
         caps_table=table_of(service.settings.queues, view["queue"]),
         running=running_in(service.reader, view["queue"]),
+        in_hand=in_hand(service).get(job),
         now_us=wall_us(),
     )
 

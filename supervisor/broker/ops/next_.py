@@ -7,7 +7,6 @@ from supervisor.broker.session import Session
 from supervisor.wire.lease import Next
 
 
-async def next_(service: Service, session: Session, request: Next) -> None:
+def next_(service: Service, session: Session, request: Next) -> None:
     """Parks the request."""
-    service.leases.holds(session.number, None)
-    service.leases.want(session.number, request.id)
+    service.leases.want(session.number, request.id, request.most)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from supervisor.broker.service import Service
 from supervisor.broker.session import Session
 from supervisor.broker.situation import pools_taking
-from supervisor.core.errors import RequestError
 from supervisor.store import Tx, decline
 from supervisor.store import release as release_lease
-from supervisor.wire.lease import Release
+from supervisor.wire.lease import Attach, Release
 
 
-async def release(service: Service, session: Session, request: Release) -> None:
+def release(service: Service, session: Session, request: Release) -> None:
     """Answers when the job is queued again, or has failed because every pool has declined it."""
-    if session.attach is None:
-        raise RequestError("bad_request", "attach first")
-    incarnation, pool, pools = session.attach.incarnation, session.attach.pool, service.leases.pools()
+    attach = session.attach
+    assert isinstance(attach, Attach)
+    incarnation, pool, pools = attach.incarnation, attach.pool, service.leases.pools()
 
     def call(tx: Tx) -> None:
         if not request.declined:
@@ -29,6 +28,11 @@ async def release(service: Service, session: Session, request: Release) -> None:
             takers_of=lambda kind, queue: [taker.name for taker in pools_taking(pools, kind, queue)],
         )
 
-    await service.committer.run(call, essential=True)
-    service.leases.holds(session.number, None)
-    session.answer(request.id, None)
+    def tell(done: object) -> None:
+        if isinstance(done, Exception):
+            session.fail(request, done)
+            return
+        service.leases.gives(session.number, request.lease)
+        service.leases.answer(session, request.id, None)
+
+    service.committer.do(call, tell, essential=True)

@@ -9,10 +9,16 @@ from supervisor.store import report_progress
 from supervisor.wire.lease import Report
 
 
-async def report(service: Service, session: Session, request: Report) -> None:
+def report(service: Service, session: Session, request: Report) -> None:
     """Keeps the newest progress."""
     seat = service.leases.seat(session.number)
-    if seat is None or seat.lease != request.lease:
+    if seat is None or request.lease not in seat.held:
         raise RequestError("stale_lease", f"lease {request.lease} is not yours")
-    await service.committer.run(lambda tx: report_progress(tx, request.lease, request.progress))
-    session.answer(request.id, None)
+
+    def tell(done: object) -> None:
+        if isinstance(done, Exception):
+            session.fail(request, done)
+        else:
+            service.leases.answer(session, request.id, None)
+
+    service.committer.do(lambda tx: report_progress(tx, request.lease, request.progress), tell)

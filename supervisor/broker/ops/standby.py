@@ -7,7 +7,7 @@ from supervisor.broker.session import Session
 from supervisor.wire.lease import Standby
 
 
-async def standby(service: Service, session: Session, request: Standby) -> None:
+def standby(service: Service, session: Session, request: Standby) -> None:
     """Notes the newest."""
     seat = service.leases.seat(session.number)
     if seat is not None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from supervisor.broker.commit import wall_us
 from supervisor.broker.ops.status import state_of
+from supervisor.broker.queue_gate import shown_of
 from supervisor.broker.service import Caller, Service
 from supervisor.core.names import CANCELLED, COMPLETED, FAILED, QUEUED
 from supervisor.core.statistics import Spread
@@ -48,7 +49,7 @@ def _read(database: str, now_us: int, states: list[tuple[str, str]]) -> dict[str
         return {
             "at": rfc3339(now_us),
             "jobs": counts(reader),
-            "queues": [{"queue": queue, "jobs": jobs} for queue, jobs in queue_counts(reader).items()],
+            "queues": _queues(queue_counts(reader)),
             "pools": _pools(states, tallies(reader)),
             "finished": {
                 "last_minute": finished_since(reader, now_us - MINUTE_US),
@@ -60,6 +61,10 @@ def _read(database: str, now_us: int, states: list[tuple[str, str]]) -> dict[str
                 {"reason": reason, "jobs": jobs} for reason, jobs in failures_since(reader, now_us - DAY_US).items()
             ],
         }
+
+
+def _queues(jobs: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    return [{"queue": queue, "jobs": jobs[queue]} for queue in shown_of(jobs, jobs)]
 
 
 def _minutes(reader: Reader, now_us: int) -> list[dict[str, Any]]:

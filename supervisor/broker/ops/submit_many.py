@@ -6,7 +6,7 @@ A refusal names the `place` of the job that is refused. Between jobs others get 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from supervisor.broker.holds import contents_of
@@ -23,43 +23,63 @@ AT_A_STRETCH: Final = 50
 
 async def submit_many(service: Service, caller: Caller, request: SubmitMany) -> dict[str, Any]:
     """For each job what `submit` answers, in their order; of the code check's findings only the number."""
-    intake = Intake(service, caller)
-    known = {one.request_id: job for one in request.jobs if (job := intake.known(one)) is not None}
-    unknown = [place for place, one in enumerate(request.jobs) if one.request_id not in known]
-    answers = {
-        place: _answer(Stored(known[one.request_id], created=False))
-        for place, one in enumerate(request.jobs)
-        if one.request_id in known
-    }
-    if unknown:
-        refuse_when_closing(service)
-        with service.holds.hold(contents_of(*request.jobs)):
-            admitted = await _admit(intake, request.jobs, unknown)
-            news = [one.new for one in admitted]
+    intake, jobs = Intake(service, caller), request.jobs
+    known: dict[str, int] = {}
+    with service.holds.hold(contents_of(*jobs)):
+        try:
+            refuse_when_closing(service)
+            admitted = await _admit(intake, jobs, known)
+        except RequestError:
+            # What was stored before is answered, whatever has become forbidden since: only now does that matter.
+            known = intake.known(jobs)
+            if not known:
+                raise
+            if len(known) < len({one.request_id for one in jobs}):
+                refuse_when_closing(service)
+            admitted = await _admit(intake, jobs, known)
+        answers = {
+            place: _answer(Stored(known[one.request_id], created=False))
+            for place, one in enumerate(jobs)
+            if one.request_id in known
+        }
+        if admitted:
+            places = [place for place, _ in admitted]
+            news = [one.new for _, one in admitted]
             try:
                 stored = await service.committer.run(lambda tx: store_jobs(tx, news, known))
             except RequestError as error:
-                raise _at_place(error, unknown) from None
-        for place, one, done in zip(unknown, admitted, stored, strict=True):
-            answers[place] = _answer(done, one)
-    return {"jobs": [answers[place] for place in range(len(request.jobs))]}
+                raise _at_place(error, places) from None
+            for (place, one), done in zip(admitted, stored, strict=True):
+                answers[place] = _answer(done, one)
+    return {"jobs": [answers[place] for place in range(len(jobs))]}
 
 
-async def _admit(intake: Intake, jobs: Sequence[JobRequest], places: Sequence[int]) -> list[Admitted]:
+async def _admit(intake: Intake, jobs: Sequence[JobRequest], known: Mapping[str, int]) -> list[tuple[int, Admitted]]:
+    """The places of those that are not known, and what is to be stored there."""
     admitted = []
-    for count, place in enumerate(places, 1):
+    for place, job in enumerate(jobs):
+        if job.request_id in known:
+            continue
         try:
-            admitted.append(await intake.admit(jobs[place]))
+            admitted.append((place, intake.admit_at_once(job) or await intake.admit(job)))
         except RequestError as error:
             raise RequestError(error.code, error.message, {**(error.data or {}), "place": place}) from None
-        if count % AT_A_STRETCH == 0:
+        if len(admitted) % AT_A_STRETCH == 0:
             await asyncio.sleep(0)
     return admitted
 
 
 def _answer(stored: Stored, admitted: Admitted | None = None) -> dict[str, Any]:
-    warnings, findings = (admitted.warnings, len(admitted.findings)) if admitted is not None else ([], 0)
-    return {**stored._asdict(), "warnings": warnings, "findings": findings}
+    """Of what this very request has made before no more is said."""
+    if not (stored.created or stored.existing):
+        admitted = None
+    return {
+        "job": stored.job,
+        "created": stored.created,
+        "existing": stored.existing,
+        "warnings": [] if admitted is None else admitted.warnings,
+        "findings": 0 if admitted is None else len(admitted.findings),
+    }
 
 
 def _at_place(error: RequestError, unknown: Sequence[int]) -> RequestError:

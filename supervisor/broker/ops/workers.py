@@ -13,16 +13,20 @@ from supervisor.wire.control import Workers
 from supervisor.wire.tree import Member
 
 
-async def workers(service: Service, _: Caller, __: Workers) -> dict[str, Any]:
-    """The slots there are, in their order; then those that there were, whose state is `gone`."""
+async def workers(service: Service, caller: Caller, _: Workers) -> dict[str, Any]:
+    """The slots there are, in their order; then those that there were, whose state is `gone`.
+
+    Of a job of somebody else a member of the group sees the number alone, as in `status`.
+    """
     seats = service.leases.seats()
     known = tallies(service.reader)
     members = service.fleet.members
     busy = [seat.job for seat in seats.values() if seat.job is not None]
-    briefs = briefs_of(service.reader, busy) if busy else {}
+    found = briefs_of(service.reader, busy) if busy else {}
+    briefs = {job: brief for job, brief in found.items() if caller.is_admin or brief.owner_uid == caller.uid}
     here = [
         _worker(member, seats.get(member.worker), briefs, known.get(member.worker), last_beat_s(service, member))
-        | _use(service, member, seats.get(member.worker))
+        | _use(service, member, seats.get(member.worker), briefs)
         for member in members
     ]
     names = {member.worker for member in members}
@@ -38,10 +42,10 @@ def last_beat_s(service: Service, member: Member) -> float | None:
     return None if beat_ns == 0 else round(max(0, time.monotonic_ns() - beat_ns) / 1e9, 3)
 
 
-def _use(service: Service, member: Member, seat: Seat | None) -> dict[str, Any]:
+def _use(service: Service, member: Member, seat: Seat | None, briefs: dict[int, Brief]) -> dict[str, Any]:
     """What the job uses, as its keeper measured it in the last second or two; null before that."""
     nothing: dict[str, Any] = {"cpu_s": None, "memory_bytes": None}
-    if seat is None or seat.lease is None or member.index is None or service.board is None:
+    if seat is None or seat.lease is None or member.index is None or service.board is None or seat.job not in briefs:
         return nothing
     slot = service.board.slot(1 + member.index)
     cpu_s, memory_bytes = slot.used
