@@ -11,25 +11,20 @@ import asyncio
 import select
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, Protocol
 
-from loguru import logger
-
+from supervisor.broker.answers import LINGER_S, UNREAD_S, UNSENT_BYTES, Answers, Lagged
 from supervisor.broker.service import Caller
 from supervisor.broker.timer import Timer
 from supervisor.core.errors import RequestError
 from supervisor.core.shortage import short_of
-from supervisor.wire.codec import Answer, AnyRequest, End, Error, Item, Ok, decode_request, encode, request_id_of
+from supervisor.wire.codec import AnyRequest, decode_request, request_id_of
 from supervisor.wire.frame import FrameTooLarge, LineBuffer
 from supervisor.wire.lease import Attach
 
 FRAME_S: Final = 5.0
-UNREAD_S: Final = 5.0
 MAX_UNDER_WAY: Final = 256
-UNSENT_BYTES: Final = 256 << 10
-LINGER_S: Final = 5.0
-"""So long a client may take to read the last words to it."""
 NEW_S: Final = 1.0
 HANG_UP_S: Final = 2.0
 """How often a client that has stopped writing is looked at: nothing tells when it has gone for good."""
@@ -57,14 +52,11 @@ class House(Protocol):
         """Answers a request."""
 
 
-class Lagged(Exception):
-    """The client does not read what it asked for."""
-
-
-class Session(asyncio.Protocol):
+class Session(Answers):
     """A client's or a worker's connection."""
 
     def __init__(self, number: int, house: House) -> None:
+        super().__init__()
         self.number = number
         self.caller: Caller
         self.attach: Attach | None = None
@@ -76,18 +68,11 @@ class Session(asyncio.Protocol):
         self._house = house
         self._lines = LineBuffer()
         self._arrived: Iterator[bytes] | None = None
-        self._outbox: list[bytes] = []
-        self._outbox_bytes = 0
-        self._transport: asyncio.Transport
-        self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
         self._streams: set[asyncio.Task[None]] = set()
         self._begun = 0
         self._frame_timer, self._unread_timer = Timer(), Timer()
-        self._writable = asyncio.Event()
-        self._writable.set()
         self._half_closed = False
-        self.closed = False
 
     # What asyncio says
 
@@ -139,18 +124,6 @@ class Session(asyncio.Protocol):
 
     # Answers
 
-    def answer(self, request: int, value: object) -> None:
-        """Answers `request` with `value`."""
-        self._send(Ok(id=request, value=value))
-
-    def answer_soon(self, request: int, value: object) -> None:
-        """The same, sent with what else is answered until `flush`."""
-        line = encode(Ok(id=request, value=value))
-        self._outbox.append(line)
-        self._outbox_bytes += len(line)
-        if self._outbox_bytes > UNSENT_BYTES:
-            self.flush()
-
     def answer_in_turn(self, request: int, value: object) -> None:
         """The same, sent with what else is answered in this turn of the loop."""
         if not self._outbox:
@@ -174,75 +147,17 @@ class Session(asyncio.Protocol):
         else:
             self.answer_in_turn(request.id, result)
 
-    def flush(self) -> None:
-        """Sends what was to be answered soon."""
-        if self._outbox:
-            lines, self._outbox, self._outbox_bytes = self._outbox, [], 0
-            self._write(b"".join(lines))
-
-    def item(self, request: int, value: object) -> None:
-        """Sends one item of the stream of `request`, without waiting for the client."""
-        self._send(Item(id=request, value=value))
-
-    async def emit(self, request: int, value: object) -> None:
-        """Sends one item as fast as the client reads; raises Lagged."""
-        await self.emit_all(request, (value,))
-
-    async def emit_all(self, request: int, values: Iterable[object]) -> None:
-        """Sends items in one piece, as fast as the client reads; raises Lagged."""
-        # Again: of all that were waiting the first one may have filled it up.
-        while not self._writable.is_set():
-            try:
-                await asyncio.wait_for(self._writable.wait(), UNREAD_S)
-            except TimeoutError:
-                raise Lagged from None
-        self._write(b"".join(encode(Item(id=request, value=value)) for value in values))
-
-    def end(self, request: int, cursor: int) -> None:
-        """Ends the stream of `request`."""
-        self._send(End(id=request, cursor=cursor))
-
-    def error(self, request: int | None, error: RequestError) -> None:
-        """Answers `request` with an error."""
-        self._send(Error(id=request, code=error.code, message=error.message, data=error.data))
-
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, and it is not being closed already."""
         return not self._load and self.attach is None and not self.closing
 
     @property
-    def closing(self) -> bool:
-        """Whether its end has begun."""
-        return self.closed or self._transport.is_closing()
-
-    @property
     def is_new(self) -> bool:
         """Whether it was made just now and has not been served yet."""
         return not self.served and self._loop.time() - self.idle_since < NEW_S
 
-    def fail(self, request: AnyRequest, why: Exception) -> None:
-        """Answers `request` with what kept it from being done; what is no refusal is a defect of ours."""
-        if not isinstance(why, RequestError):
-            logger.opt(exception=why).error("a defect while serving {}", type(request).__name__)
-            why = RequestError("internal", "a defect of the daemon; its log says more")
-        self.error(request.id, why)
-
-    def close(self) -> None:
-        """Closes it once what was answered has been sent, or after a moment."""
-        self.flush()
-        if not self.closed and not self._transport.is_closing():
-            self._transport.close()
-            self._loop.call_later(LINGER_S, self._transport.abort)
-
     # Inside
-
-    def _send(self, message: Answer) -> None:
-        self._write(encode(message))
-
-    def _write(self, lines: bytes) -> None:
-        if not self.closed and not self._transport.is_closing():
-            self._transport.write(lines)
 
     def _take_on(self) -> None:
         """Begins what has arrived, as far as more may be under way. Only when all of it is begun is more read."""
