@@ -36,4 +36,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By the name that the consumer knows: what this program itself enqueues would be a task of `__main__`.
+    os.environ["PEER_FOLDER"] = FOLDER
+    import huey_noop
+
+    huey_noop.main()

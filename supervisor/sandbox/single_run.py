@@ -85,8 +85,8 @@ class SingleRun:
         poll = select.poll()
         poll.register(slot, select.POLLIN)
         while True:
-            left_ms = None if deadline_s is None else max(0, int((deadline_s - time.monotonic()) * 1000))
-            poll.poll(left_ms)
+            times_s = [at_s for at_s in (deadline_s, slot.give_up_at_s) if at_s is not None]
+            poll.poll(max(0, int((min(times_s) - time.monotonic()) * 1000)) if times_s else None)
             for event in slot.receive():
                 if isinstance(event, kind | LaunchFailed | KeeperLost):
                     return event

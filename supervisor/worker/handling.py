@@ -186,14 +186,15 @@ class Handling:
             self._end("output_limit", now)
 
     def _end(self, intent: Intent, now: float) -> None:
-        """Ends the attempt for `intent`; the first intent stands, but a kill may come sooner."""
+        """Ends the attempt for `intent`; the first intent stands, but a flood of output costs it the rest of its grace."""
         self._deadline = None
-        if self.finished is not None or self._intent is not None:
+        if self.finished is not None:
             return
-        self._intent = intent
+        is_first = self._intent is None
+        self._intent = self._intent or intent
         if intent == "output_limit":
             self._kill(now)
-        else:
+        elif is_first:
             self._runner.end_job(kill=False)
             self._kill_at = now + self._equipment.kill_grace_s
 

@@ -66,12 +66,14 @@ class Link:
         """Tries once, if it is time; returns whether a new connection stands."""
         if self.open or now < self._retry_at:
             return False
-        attempt = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        attempt.setblocking(False)
+        attempt = None
         try:
+            attempt = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            attempt.setblocking(False)
             attempt.connect(self._path)
-        except OSError:
-            attempt.close()
+        except OSError:  # nobody listens now, or no descriptor is free for it
+            if attempt is not None:
+                attempt.close()
             self._retry_at = now + self._retry_s
             self._retry_s = min(RECONNECT_CAP_S, self._retry_s * 2)
             return False

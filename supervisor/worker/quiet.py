@@ -77,6 +77,18 @@ class Blanks:
         """One that nobody writes to. Raises OSError."""
         return self._free.pop() if self._free else _Blank(self.paths.outputs, self._owner)
 
+    def take_all(self) -> list[_Blank]:
+        """One for each stream, or none. Raises OSError."""
+        taken: list[_Blank] = []
+        try:
+            for _ in STREAMS:
+                taken.append(self.take())
+        except OSError:
+            for blank in taken:
+                self.give_back(blank)
+            raise
+        return taken
+
     def give_back(self, blank: _Blank) -> None:
         """It was not needed, or has a name now."""
         if len(self._free) < len(STREAMS) and blank.is_untouched():
@@ -95,7 +107,7 @@ class QuietOutput(Output):
         self.cap_bytes = cap_bytes
         self._attempt = attempt
         self._sizes: tuple[int, int] | None = None
-        self._files = [blanks.take(), blanks.take()]
+        self._files = blanks.take_all()
         self._named = [False, False]
         self._stdout_reader, self._stderr_reader = (file.reader for file in self._files)
         self.stdout = os.open(self._files[0].place, _APPEND)

@@ -16,7 +16,7 @@ import selectors
 import signal
 import socket
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from loguru import logger
@@ -30,6 +30,9 @@ from supervisor.worker.launching import launch_runner
 from supervisor.worker.quiet import Blanks
 from supervisor.worker.said import LARGEST, Answered, Broken, Over, Ready, Said, decode
 from supervisor.worker.wear import Wear
+
+SIGN_OF_LIFE_S: Final = 0.2
+"""While the end of the runner is awaited the worker's own loop stands still."""
 
 
 class Gone(OSError):
@@ -169,7 +172,7 @@ class Runner:
             while self._slot is not None and time.monotonic() < deadline:
                 with selectors.DefaultSelector() as waiting:
                     waiting.register(self._slot, selectors.EVENT_READ)
-                    waiting.select(max(0.0, deadline - time.monotonic()))
+                    waiting.select(min(SIGN_OF_LIFE_S, max(0.0, deadline - time.monotonic())))
                 self._context.scoreboard.beat()
                 self.on_slot(time.monotonic())
         self._let_go()
@@ -178,6 +181,8 @@ class Runner:
 
     def on_time(self, now: float) -> None:
         """Does what is due at `now`."""
+        if self._slot is not None and self._slot.give_up_at_s is not None and now >= self._slot.give_up_at_s:
+            self.on_slot(now)
         if self._due is None or now < self._due:
             return
         self._due = None
@@ -190,7 +195,8 @@ class Runner:
 
     def next_time(self) -> float | None:
         """When `on_time` is wanted, in monotonic seconds."""
-        return self._due
+        wanted = (self._due, self._slot.give_up_at_s if self._slot is not None else None)
+        return min((at for at in wanted if at is not None), default=None)
 
     def on_slot(self, now: float) -> None:
         """Something came from the keeper."""
