@@ -8,15 +8,13 @@ Why we end a job is written down before the signal is sent: its outcome comes fr
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from loguru import logger
+from msgspec.structs import replace
 
 from supervisor.core.classify import classify
 from supervisor.core.job import Progress
@@ -28,37 +26,19 @@ from supervisor.runtime.plan import Plan, plan_script
 from supervisor.sandbox import Ended, Event, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Use
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
-from supervisor.worker.artifacts import collect
 from supervisor.worker.channel import Channel
 from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
+from supervisor.worker.finished import Finished, lost_output, not_written, with_artifacts, with_note
 from supervisor.worker.output import Output
 from supervisor.worker.planning import facts_of, place_in
 from supervisor.worker.spare import Spare
-from supervisor.worker.workspace import OUTPUT, BadArchive, Workspace
+from supervisor.worker.workspace import BadArchive, Workspace
 
 OUTPUT_CHECK_S: Final = 0.05
 PROGRESS_EVERY_S: Final = 0.2
 PREPARED_WITHIN_S: Final = 30.0
 KILLED_WITHIN_S: Final = 10.0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What the broker is told. `outcome` None: no process was ever started, the lease is given back.
-
-    `lost`: that was the sandbox's fault, not somebody's wish. `declined`: the handler does not want this job.
-    `not_begun`: its spare ended before it took the job; the same lease is to be started in the ordinary way.
-    `starved`: the machine is short of this now.
-    """
-
-    outcome: Outcome | None
-    result: msgspec.Raw | None = None
-    progress: Progress | None = None
-    lost: bool = False
-    declined: bool = False
-    not_begun: bool = False
-    starved: str | None = None
 
 
 class Execution:
@@ -218,7 +198,8 @@ class Execution:
             if want := short_of(error.errno):
                 self._give_back(want)
                 return
-            self._not_written(error)
+            outcome = not_written(error, self._equipment, self.level)
+            self._refuse(outcome.message, retryable=outcome.retryable)
         except Exception as defect:  # one job's: a worker that died of it would hand it on to the next one, and so on
             logger.exception("job {} cannot be started", self.lease.job)
             self._refuse(f"a defect of the daemon, see its log: {type(defect).__name__}: {defect}")
@@ -325,47 +306,15 @@ class Execution:
     def _over(self, ending: Ending) -> None:
         self.channel.receive()
         outcome = classify(ending, self._limits, network=self.lease.spec.network)
-        outcome = msgspec.structs.replace(outcome, enforced=self._enforced())
-        if self.channel.refused is not None:
-            outcome = _with_note(outcome, self.channel.refused)
-        if self._output is not None and self._output.disk_is_full():
-            logger.warning("the disk of the outputs is full: output of job {} may be missing", self.lease.job)
-            outcome = _with_note(outcome, "the disk that keeps the output is full, some of it may be missing")
+        # How each limit was held: as the level promises, but for what had to fall back.
+        outcome = replace(outcome, enforced=self._equipment.enforced_at(self.level) | self._fallbacks)
+        outcome = with_note(outcome, self.channel.refused)
+        if self._output is not None:
+            outcome = with_note(outcome, lost_output(self._output, self.lease.job))
         if self._started and not ending.stuck:
-            outcome = self._with_artifacts(outcome)
+            assert self._work_fd is not None
+            outcome = with_artifacts(outcome, self._work_fd, self.lease, self._equipment)
         self._finish(Finished(outcome, self.channel.result, self.channel.progress))
-
-    def _enforced(self) -> dict[str, str]:
-        """How each limit was held for this attempt: as the level promises, but for what had to fall back."""
-        return self._equipment.enforced_at(self.level) | self._fallbacks
-
-    def _with_artifacts(self, outcome: Outcome) -> Outcome:
-        """Keeps what the job left: its tree is gone, its folder is still there."""
-        equipment, lease = self._equipment, self.lease
-        assert self._work_fd is not None
-        self._equipment.expect_disk()
-        collected = collect(
-            self._work_fd,
-            OUTPUT,
-            equipment.paths,
-            lease.job,
-            lease.attempt,
-            equipment.artifact_caps,
-            equipment.job_uid,
-        )
-        outcome = msgspec.structs.replace(outcome, artifacts=len(collected.kept))
-        left_out = collected.sentence()
-        return outcome if left_out is None else _with_note(outcome, left_out)
-
-    def _not_written(self, error: OSError) -> None:
-        equipment, is_room = self._equipment, error.errno in (errno.ENOSPC, errno.EDQUOT)
-        is_machines = is_room and not equipment.caps_disk(self.level)
-        why = "see the daemon's log"
-        if is_room:
-            why = "they do not fit into its folder: raise it with --disk"
-        if is_machines:
-            why = f"the disk that holds {equipment.paths.work} is full: free some space"
-        self._refuse(f"its files could not be written ({error.strerror}): {why}", retryable=is_machines)
 
     def _refuse(self, why: str, *, retryable: bool = False) -> None:
         logger.info("job {} attempt {} cannot start: {}", self.lease.job, self.lease.attempt, why)
@@ -383,7 +332,3 @@ class Execution:
 
     def _program(self) -> str:
         return self.lease.spec.main or self.lease.type
-
-
-def _with_note(outcome: Outcome, note: str) -> Outcome:
-    return msgspec.structs.replace(outcome, message=f"{outcome.message}; {note}")

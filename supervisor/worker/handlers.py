@@ -19,7 +19,7 @@ from supervisor.core.shortage import short_of
 from supervisor.sandbox import SandboxError
 from supervisor.wire.lease import Lease, Release
 from supervisor.worker.equipment import Equipment
-from supervisor.worker.execution import Finished
+from supervisor.worker.finished import Finished
 from supervisor.worker.handling import WATCH_AFTER_S, Handling
 from supervisor.worker.loop import Worker
 from supervisor.worker.runner import Runner

@@ -23,7 +23,8 @@ from supervisor.sandbox import Ended, KeeperLost, Use
 from supervisor.wire.lease import Lease
 from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
-from supervisor.worker.execution import KILLED_WITHIN_S, OUTPUT_CHECK_S, PROGRESS_EVERY_S, Finished
+from supervisor.worker.execution import KILLED_WITHIN_S, OUTPUT_CHECK_S, PROGRESS_EVERY_S
+from supervisor.worker.finished import Finished, lost_output, with_note
 from supervisor.worker.output import Output
 from supervisor.worker.runner import Gone, Runner
 from supervisor.worker.said import Declined, Done, Give, Over, Raised, Said, Told, encode
@@ -256,10 +257,7 @@ class Handling:
         elif outcome.reason == "ok" and not isinstance(answer, Done):
             why = "its process exited with code 0 before execute() had returned"
             outcome = msgspec.structs.replace(outcome, reason="exit", message=why)
-        note = self._keep_output()
-        if note is not None:
-            logger.warning("job {}: {}", self.lease.job, note)
-            outcome = msgspec.structs.replace(outcome, message=f"{outcome.message}; {note}")
+        outcome = with_note(outcome, self._keep_output())
         outcome = msgspec.structs.replace(outcome, enforced=self._equipment.enforced_at(self.level))
         self._finish(Finished(outcome, answer.result if isinstance(answer, Done) else None, self._progress))
 
@@ -270,10 +268,9 @@ class Handling:
         try:
             self._output.show()
         except OSError as error:
+            logger.warning("job {}: its output could not be kept: {}", self.lease.job, error.strerror)
             return f"its output could not be kept: {error.strerror}"
-        return (
-            "the disk that keeps the output is full, some of it may be missing" if self._output.disk_is_full() else None
-        )
+        return lost_output(self._output, self.lease.job)
 
     def _finish(self, finished: Finished) -> None:
         self._deadline = self._kill_at = self._watch_at = self._silent_at = None

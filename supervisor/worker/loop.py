@@ -22,7 +22,8 @@ from supervisor.sandbox import Holder
 from supervisor.wire.lease import NULL, Attach, Lease, Release, Settle
 from supervisor.worker.conversation import Conversation
 from supervisor.worker.equipment import Equipment
-from supervisor.worker.execution import Execution, Finished
+from supervisor.worker.execution import Execution
+from supervisor.worker.finished import Finished
 from supervisor.worker.handling import Handling
 from supervisor.worker.link import Link
 from supervisor.worker.signals import Terminations

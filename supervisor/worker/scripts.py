@@ -15,7 +15,8 @@ from supervisor.sandbox import Holder, SandboxError, Slot
 from supervisor.wire.lease import Lease, Release
 from supervisor.worker.channel import Channel
 from supervisor.worker.equipment import Equipment
-from supervisor.worker.execution import Execution, Finished
+from supervisor.worker.execution import Execution
+from supervisor.worker.finished import Finished
 from supervisor.worker.loop import Worker, no_sandbox
 from supervisor.worker.prestart import Prestart
 from supervisor.worker.title import set_title
