@@ -30,11 +30,11 @@ def measure() -> Iterator[Line]:
     with folder() as place, daemon() as running, running.client() as client, redis(place / "redis", "none") as port:
         script = hello(place)
         wait_until(lambda: spares(running) >= 2, 30, "two pre-started runtimes")
-        with _executor(port) as executor:
+        with executor(port) as peer:
             theirs, own = [], []
             for _ in range(TURNS):
                 time.sleep(random.uniform(*GAP_S))
-                theirs.append(_once(executor))
+                theirs.append(_once(peer))
                 time.sleep(random.uniform(*GAP_S))
                 own.append(own_s(client, script))
     ratio = median(own) / median(theirs)
@@ -42,7 +42,7 @@ def measure() -> Iterator[Line]:
 
 
 @contextlib.contextmanager
-def _executor(port: int) -> Iterator[subprocess.Popen[str]]:
+def executor(port: int) -> Iterator[subprocess.Popen[str]]:
     program: list[str | pathlib.Path] = [node(), ROOT / "benchmarks/peers/guide.mjs", node_peers() / "x.js", str(port)]
     with subprocess.Popen(
         program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=clean_environment()
@@ -53,7 +53,7 @@ def _executor(port: int) -> Iterator[subprocess.Popen[str]]:
         started.stdin.close()
 
 
-def _once(executor: subprocess.Popen[str]) -> float:
-    assert executor.stdin is not None and executor.stdout is not None
-    executor.stdin.write("once\n")
-    return float(json.loads(executor.stdout.readline())) / 1000
+def _once(peer: subprocess.Popen[str]) -> float:
+    assert peer.stdin is not None and peer.stdout is not None
+    peer.stdin.write("once\n")
+    return float(json.loads(peer.stdout.readline())) / 1000

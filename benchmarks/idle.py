@@ -7,9 +7,11 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-from benchmarks.figure import Line, at_most
+from benchmarks.figure import Line, NotMeasured, at_most
+from benchmarks.guide import executor
 from benchmarks.hello import spares
-from benchmarks.place import daemon
+from benchmarks.place import daemon, folder
+from benchmarks.redis import available, served
 from tests.harness import Daemon, tree_of, wait_until, waits_for_a_job
 
 SECONDS = 60.0
@@ -31,10 +33,21 @@ def measure() -> Iterator[Line]:
         warm_up(running)
         sizes = [pss_mib(pid) for pid in tree_of(running.pid)]
     yield at_most("idle memory, 2 workers, no spares (PSS)", sum(sizes), 45, f"{len(sizes)} processes", "MB")
+    yield _against_bullmq(sum(sizes))
     with daemon(workers=2) as running:
         wait_until(lambda: spares(running) == 2, 60, "two pre-started runtimes")
         sizes = [pss_mib(pid) for pid, title in tree_of(running.pid).items() if waits_for_a_job(title)]
     yield at_most("a spare Node where two wait (PSS)", max(sizes), 30, f"{len(sizes)} spares", "MB")
+
+
+def _against_bullmq(ours_mib: float) -> Line:
+    what = "the same, against a BullMQ worker and its Redis"
+    if available() is None:
+        return NotMeasured(what, "redis-server is not installed")
+    with folder() as place, served(place / "redis", "none") as (port, server), executor(port) as peer:
+        time.sleep(3)
+        theirs_mib = pss_mib(server) + pss_mib(peer.pid)
+    return at_most(what, ours_mib / theirs_mib, 1, f"{ours_mib:.0f} MB against {theirs_mib:.0f} MB")
 
 
 def warm_up(running: Daemon) -> None:

@@ -25,6 +25,13 @@ def available() -> str | None:
 @contextlib.contextmanager
 def redis(place: pathlib.Path, durability: Durability) -> Iterator[int]:
     """A server; yields its port."""
+    with served(place, durability) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def served(place: pathlib.Path, durability: Durability) -> Iterator[tuple[int, int]]:
+    """The same; yields its port and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -37,7 +44,7 @@ def redis(place: pathlib.Path, durability: Durability) -> Iterator[int]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment())
     try:
         wait_until(lambda: _answers(port), 10, "redis")
-        yield port
+        yield port, server.pid
     finally:
         server.terminate()
         server.wait(10)
