@@ -10,7 +10,7 @@ from ctl.blob import blob_of_bytes, blob_of_file, blob_of_stdin
 from ctl.errors import WorkerctlError, invalid
 from ctl.job import Submitted
 from ctl.script import Script, from_text, inline_text, read_script
-from ctl.submission import submit_fields
+from ctl.submission import CONTENT, submit_fields
 from ctl.upload import put
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ def new_request_id() -> str:
 def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> Prepared:
     name = options.pop("name", None)
     request_id = options.pop("request_id", None) or new_request_id()
-    what = {key: options.pop(key, None) for key in ("source", "main", "files", "stdin", "stdin_file")}
+    what = {key: options.pop(key, None) for key in CONTENT}
     asked = submit_fields(options)
     is_typed = "type" in asked and file is None and not any(value is not None for value in what.values())
     request = Prepared({}, [], []) if is_typed and "runtime" not in options else _content(file, **what)

@@ -27,6 +27,8 @@ DURATIONS = {"timeout": "wall_s", "cpu": "cpu_s"}
 SIZES = {"memory": "memory_bytes", "file_size": "file_size_bytes", "disk": "disk_bytes", "output": "output_bytes"}
 COUNTS = {"processes": "processes", "open_files": "open_files"}
 PLAIN = ("queue", "priority", "retries", "on_loss", "on_conflict", "network", "isolation", "webhook")
+CONTENT = ("source", "main", "files", "stdin", "stdin_file")
+"""What a job is made of, besides its file."""
 OPTIONS = frozenset(
     {
         *DURATIONS,
@@ -52,7 +54,8 @@ def submit_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that `options` stand for; an option that is None is unsaid. Raises InvalidRequest."""
     unknown = options.keys() - OPTIONS
     if unknown:
-        raise invalid(f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(OPTIONS))}")
+        legal = sorted({*OPTIONS, *CONTENT, "name", "request_id"})
+        raise invalid(f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(legal)}")
     if not options:
         return {}
     said = {name: value for name, value in options.items() if value is not None}

@@ -95,3 +95,14 @@ def test_a_script_that_was_put_goes_its_long_way_beside_the_others(daemon: Daemo
             [{"file": tmp_path / "main.js"}, {"file": tmp_path / "main.js", "files": [str(tmp_path / "data.txt")]}]
         )
         assert [client.show(answer.id).name for answer in answers] == ["main.js", "main.js"]  # type: ignore[union-attr]
+
+
+def test_an_idle_workers_lease_is_in_the_transaction_of_the_submit(tmp_path: pathlib.Path) -> None:
+    with running_daemon(tmp_path, workers=1) as daemon, daemon.client() as client:
+        moments = []
+        for _ in range(10):
+            job = client.wait(client.submit(source="exit 0", name="x.sh"))
+            told = daemon.ctl("events", "--json", "--job", str(job.id), check=True).stdout.splitlines()
+            moments.append([event["at"] for event in map(json.loads, told)][:2])
+    # As a rule only: the writer may begin before it has heard of both.
+    assert sum(submitted == leased for submitted, leased in moments) >= 2

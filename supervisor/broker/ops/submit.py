@@ -38,7 +38,13 @@ def submit_at_once(service: Service, session: Session, request: Submit) -> bool:
         return False
     session.begun()
     service.committer.do(Submission(admitted.new), partial(_tell, session, request, admitted))
+    _offer(service)
     return True
+
+
+def _offer(service: Service) -> None:
+    """HAZARD: order. What free workers look for comes right behind the submit, as a rule into the same transaction."""
+    service.leases.work_arrived()
 
 
 def _tell(session: Session, request: Submit, admitted: Admitted, stored: Stored | Exception) -> None:
@@ -57,7 +63,9 @@ async def submit(service: Service, caller: Caller, request: Submit) -> dict[str,
             if known is None:
                 raise
             return _answer(Stored(known, created=False))
-        return _answer(await service.committer.run(Submission(admitted.new)), admitted)
+        storing = service.committer.run(Submission(admitted.new))
+        _offer(service)
+        return _answer(await storing, admitted)
 
 
 def _answer(stored: Stored, admitted: Admitted | None = None) -> dict[str, Any]:
