@@ -276,7 +276,7 @@ def test_a_word_that_is_no_verb(ctl, script):
 
 def test_python_options():
     assert set(SUBMIT_NAMES) <= OPTIONS
-    with pytest.raises(InvalidRequest, match="there is no option time_out; there are .*name.*source.*timeout"):
+    with pytest.raises(InvalidRequest, match=r"there is no option time_out; there are .*name.*source.*timeout"):
         submit_fields({"time_out": 3})
     with pytest.raises(InvalidRequest, match="exclude each other"):
         submit_fields({"delay": 1, "at": "2026-01-31"})
