@@ -1,7 +1,8 @@
 """Makes RLIMIT_NPROC usable where the job shares its uid with everything else of the daemon's user.
 
-Invariant: the kernel counts all threads of that uid on the host; what is there already is added to the limit.
-Never: exact: others of the same user may come and go while the job runs.
+Invariant: the kernel counts all threads of that uid on the host; what is there already is added to the limit, and some
+more, since what the user starts beside a job must not keep it from its own.
+Never: exact: others of the same user come and go while the job runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from supervisor.sandbox.site import Room, Site
 from supervisor.sandbox.tree import read_proc
 
 _GOOD_FOR_S = 10.0
+_ROOM_FOR_OTHERS = 128
 _counted_at_s = -_GOOD_FOR_S
 
 
@@ -24,7 +26,8 @@ def count_threads_of_user(site: Site, room: Room) -> None:
     _counted_at_s = time.monotonic()
     marker = b"\nUid:\t%d\t" % site.uid
     statuses = (_status(name) for name in os.listdir("/proc") if name.isdigit())
-    site.processes_beside_job = sum(_threads(status) for status in statuses if marker in status)
+    there = sum(_threads(status) for status in statuses if marker in status)
+    site.processes_beside_job = there + _ROOM_FOR_OTHERS
 
 
 def _status(pid: str) -> bytes:
