@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from supervisor.core.classify import classify
 from supervisor.core.job import Progress
-from supervisor.core.outcome import Ending, Intent, LaunchFailure, Outcome
+from supervisor.core.outcome import Ending, LaunchFailure, Outcome
 from supervisor.core.shortage import Shortage, short_of
 from supervisor.runtime import gate
 from supervisor.runtime.interpreter import Missing
@@ -26,6 +26,7 @@ from supervisor.runtime.plan import Plan, plan_script
 from supervisor.sandbox import Ended, Event, KeeperLost, Launch, LaunchFailed, NotBegun, Prepared, Slot, Use
 from supervisor.spool import Spool
 from supervisor.wire.lease import Lease
+from supervisor.worker.attempt import LOOK_EVERY_S, Attempt
 from supervisor.worker.channel import Channel
 from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
@@ -35,17 +36,11 @@ from supervisor.worker.planning import facts_of, place_in
 from supervisor.worker.spare import Spare
 from supervisor.worker.workspace import BadArchive, Workspace
 
-OUTPUT_CHECK_S: Final = 0.05
-PROGRESS_EVERY_S: Final = 0.2
 PREPARED_WITHIN_S: Final = 30.0
-KILLED_WITHIN_S: Final = 10.0
 
 
-class Execution:
-    """The attempt of one lease in one slot. `finished` is set when it is over and its tree is verified gone.
-
-    `silent` says that its keeper does not do what it was told: the holder above it must be ended.
-    """
+class Execution(Attempt):
+    """The attempt of one lease in one slot."""
 
     def __init__(
         self,
@@ -56,26 +51,15 @@ class Execution:
         level: str,
         on_start: Callable[[], None],
     ) -> None:
-        self.lease = lease
-        self.level = level
+        super().__init__(lease, level, equipment.kill_grace_s)
         self.slot = slot
         self.channel = channel
-        self.finished: Finished | None = None
-        self.silent = False
         self._equipment = equipment
         self._on_start = on_start
-        self._limits = lease.spec.limits
         self._output: Output | None = None
         self._work_fd: int | None = None
-        self._intent: Intent | None = None
-        self._started = False
         self._fallbacks: dict[str, str] = {}
-        self._deadline: float | None = None
-        self._kill_at: float | None = None
-        self._output_at: float | None = None
-        self._silent_at: float | None = time.monotonic() + PREPARED_WITHIN_S
-        self._progress_at: float | None = None
-        self._progress_told: Progress | None = None
+        self._silent_at = time.monotonic() + PREPARED_WITHIN_S
 
     # What happens to it
 
@@ -99,51 +83,23 @@ class Execution:
         """The job said something."""
         self.channel.receive()
 
-    def cancel(self, now: float) -> None:
-        """Its job was cancelled."""
-        self._end("cancelled", now)
-
-    def interrupt(self, now: float) -> None:
-        """The supervisor cannot wait for it any longer."""
-        self._end("interrupted", now)
-
     def on_time(self, now: float) -> None:
         """Does what is due at `now`."""
-        if self._deadline is not None and now >= self._deadline:
-            self._end("timeout", now)
-        if self._kill_at is not None and now >= self._kill_at:
-            self._kill(now)
-        if self._silent_at is not None and now >= self._silent_at:
-            self._silent_at = None
-            self.silent = True
-        if self._output_at is not None and now >= self._output_at:
-            self._check_output(now)
+        super().on_time(now)
         if (give_up_at := self.slot.give_up_at_s) is not None and now >= give_up_at:
             self.on_slot(now)
 
     def next_time(self) -> float | None:
         """When `on_time` is wanted, in monotonic seconds."""
-        untold = self.channel.progress != self._progress_told and self._progress_at is not None
-        told_later = self._progress_at if untold and (self._progress_at or 0) > time.monotonic() else None
-        wanted = (
-            self._deadline,
-            self._kill_at,
-            self._output_at,
-            self._silent_at,
-            self.slot.give_up_at_s,
-            told_later,
-        )
-        times = [at for at in wanted if at is not None]
-        return min(times) if times else None
+        times = [at for at in (super().next_time(), self.slot.give_up_at_s) if at is not None]
+        return min(times, default=None)
 
-    def new_progress(self, now: float) -> Progress | None:
-        """Progress worth telling now: at most five times a second."""
-        newest = self.channel.progress
-        if newest == self._progress_told or (self._progress_at is not None and now < self._progress_at):
-            return None
-        self._progress_told = newest
-        self._progress_at = now + PROGRESS_EVERY_S
-        return newest
+    @property
+    def _progress(self) -> Progress | None:
+        return self.channel.progress
+
+    def _signal(self, *, kill: bool) -> None:
+        self.slot.end(kill=kill)
 
     # How it goes
 
@@ -272,33 +228,13 @@ class Execution:
         self._on_start()
         self._started = True
         self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
-        self._output_at = None if self._limits.output_bytes is None else now + OUTPUT_CHECK_S
+        self._look_at = None if self._limits.output_bytes is None else now + LOOK_EVERY_S
 
-    def _end(self, intent: Intent, now: float) -> None:
-        """Ends the attempt for `intent`; the first intent stands, but a flood of output costs it the rest of its grace."""
-        self._deadline = None
-        if self.finished is not None:
-            return
-        is_first = self._intent is None
-        self._intent = self._intent or intent
-        if not self._started:
-            return
-        if intent == "output_limit":
-            self._kill(now)
-        elif is_first:
-            self.slot.end(kill=False)
-            self._kill_at = now + self._equipment.kill_grace_s
-
-    def _kill(self, now: float) -> None:
-        self._kill_at = None
-        self._silent_at = now + KILLED_WITHIN_S
-        self.slot.end(kill=True)
-
-    def _check_output(self, now: float) -> None:
+    def _look(self, now: float) -> None:
         assert self._output is not None
-        self._output_at = now + OUTPUT_CHECK_S
+        self._look_at = now + LOOK_EVERY_S
         if self._output.over():
-            self._output_at = None
+            self._look_at = None
             self._end("output_limit", now)
 
     # How it ended
@@ -321,7 +257,7 @@ class Execution:
         self._finish(Finished(Outcome(reason="spawn_error", message=why, retryable=retryable)))
 
     def _finish(self, finished: Finished) -> None:
-        self._deadline = self._kill_at = self._output_at = self._silent_at = None
+        self._stop_clocks()
         self.slot.close()
         self.channel.close()
         if self._output is not None:

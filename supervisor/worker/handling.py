@@ -7,7 +7,6 @@ CPU time, its output) begins when the job has lasted WATCH_AFTER_S.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -17,13 +16,13 @@ from loguru import logger
 
 from supervisor.core.classify import classify
 from supervisor.core.job import Progress
-from supervisor.core.outcome import Ending, Intent, Outcome
+from supervisor.core.outcome import Ending, Outcome
 from supervisor.core.shortage import Shortage, short_of
 from supervisor.sandbox import Ended, KeeperLost, Use
 from supervisor.wire.lease import Lease
+from supervisor.worker.attempt import LOOK_EVERY_S, Attempt
 from supervisor.worker.ending import ending_of
 from supervisor.worker.equipment import Equipment
-from supervisor.worker.execution import KILLED_WITHIN_S, OUTPUT_CHECK_S, PROGRESS_EVERY_S
 from supervisor.worker.finished import Finished, lost_output, with_note
 from supervisor.worker.output import Output
 from supervisor.worker.runner import Gone, Runner
@@ -34,35 +33,24 @@ _FAILED: Final = 1 << 8
 """Wait status of a process that exited with 1, which is what a handler that raised amounts to."""
 
 
-class Handling:
-    """The attempt of one lease in the runner. `finished` is set when it is over.
-
-    `silent` says that its keeper does not do what it was told: the holder above it must be ended.
-    """
+class Handling(Attempt):
+    """The attempt of one lease in the runner."""
 
     def __init__(
         self, lease: Lease, runner: Runner, equipment: Equipment, on_start: Callable[[], None], now: float
     ) -> None:
-        self.lease = lease
-        self.level = equipment.level
-        self.finished: Finished | None = None
-        self.silent = False
+        super().__init__(lease, equipment.level, equipment.kill_grace_s)
         self._runner = runner
         self._equipment = equipment
-        self._limits = lease.spec.limits
         self._output: Output | None = None
         self._answer: Done | Raised | Declined | None = None
-        self._intent: Intent | None = None
         self._began = now
         self._cpu_before_s, self._peak_before = runner.cpu_s, runner.peak_bytes
         self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
-        self._watch_at: float | None = now + WATCH_AFTER_S
+        self._look_at = now + WATCH_AFTER_S
         self._is_watched = False
-        self._kill_at: float | None = None
-        self._silent_at: float | None = None
-        self._progress: Progress | None = None
-        self._progress_told: Progress | None = None
-        self._progress_at = 0.0
+        self._said_last: Progress | None = None
+        self._started = True
         self._begin(on_start)
 
     # What happens to it
@@ -81,7 +69,7 @@ class Handling:
         """The runner said something about this job."""
         match said:
             case Told(percentage, stage, message):
-                self._progress = Progress(percentage=percentage, stage=stage, message=message)
+                self._said_last = Progress(percentage=percentage, stage=stage, message=message)
             case Over():
                 self._on_process_over(said, now)
             case Done() | Raised() | Declined() if self._runner.is_fresh:
@@ -108,39 +96,12 @@ class Handling:
             )
         )
 
-    def cancel(self, now: float) -> None:
-        """Its job was cancelled."""
-        self._end("cancelled", now)
+    @property
+    def _progress(self) -> Progress | None:
+        return self._said_last
 
-    def interrupt(self, now: float) -> None:
-        """The supervisor cannot wait for it any longer."""
-        self._end("interrupted", now)
-
-    def on_time(self, now: float) -> None:
-        """Does what is due at `now`."""
-        if self._deadline is not None and now >= self._deadline:
-            self._end("timeout", now)
-        if self._kill_at is not None and now >= self._kill_at:
-            self._kill(now)
-        if self._silent_at is not None and now >= self._silent_at:
-            self._silent_at = None
-            self.silent = True
-        if self._watch_at is not None and now >= self._watch_at:
-            self._watch(now)
-
-    def next_time(self) -> float | None:
-        """When `on_time` is wanted, in monotonic seconds."""
-        untold = self._progress != self._progress_told and self._progress_at > time.monotonic()
-        wanted = (self._deadline, self._kill_at, self._watch_at, self._silent_at, self._progress_at if untold else None)
-        return min((at for at in wanted if at is not None), default=None)
-
-    def new_progress(self, now: float) -> Progress | None:
-        """Progress worth telling now: at most five times a second."""
-        if self._progress == self._progress_told or now < self._progress_at:
-            return None
-        self._progress_told = self._progress
-        self._progress_at = now + PROGRESS_EVERY_S
-        return self._progress
+    def _signal(self, *, kill: bool) -> None:
+        self._runner.end_job(kill=kill)
 
     # How it goes
 
@@ -173,36 +134,18 @@ class Handling:
                 Finished(Outcome(reason="spawn_error", message=f"it could not be given to its handler: {error}"))
             )
 
-    def _watch(self, now: float) -> None:
+    def _look(self, now: float) -> None:
         """A job that lasts is measured by the keeper, and its output looked at."""
         assert self._output is not None
         if not self._is_watched:
             self._is_watched = True
             self._runner.hold_to(self._limits.memory_bytes, self._limits.cpu_s)
-        self._watch_at = now + OUTPUT_CHECK_S
+        self._look_at = now + LOOK_EVERY_S
         with contextlib.suppress(OSError):  # it is told at the end
             self._output.show()
         if self._output.over():
-            self._watch_at = None
+            self._look_at = None
             self._end("output_limit", now)
-
-    def _end(self, intent: Intent, now: float) -> None:
-        """Ends the attempt for `intent`; the first intent stands, but a flood of output costs it the rest of its grace."""
-        self._deadline = None
-        if self.finished is not None:
-            return
-        is_first = self._intent is None
-        self._intent = self._intent or intent
-        if intent == "output_limit":
-            self._kill(now)
-        elif is_first:
-            self._runner.end_job(kill=False)
-            self._kill_at = now + self._equipment.kill_grace_s
-
-    def _kill(self, now: float) -> None:
-        self._kill_at = None
-        self._silent_at = now + KILLED_WITHIN_S
-        self._runner.end_job(kill=True)
 
     # How it ended
 
@@ -273,7 +216,7 @@ class Handling:
         return lost_output(self._output, self.lease.job)
 
     def _finish(self, finished: Finished) -> None:
-        self._deadline = self._kill_at = self._watch_at = self._silent_at = None
+        self._stop_clocks()
         if self._output is not None:
             self._output.close()
         self.finished = finished

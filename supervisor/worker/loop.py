@@ -20,11 +20,10 @@ from supervisor.core.fleet import BEATS_A_PERIOD
 from supervisor.core.outcome import Outcome
 from supervisor.sandbox import Holder
 from supervisor.wire.lease import NULL, Attach, Lease, Release, Settle
+from supervisor.worker.attempt import Attempt
 from supervisor.worker.conversation import Conversation
 from supervisor.worker.equipment import Equipment
-from supervisor.worker.execution import Execution
 from supervisor.worker.finished import Finished
-from supervisor.worker.handling import Handling
 from supervisor.worker.link import Link
 from supervisor.worker.signals import Terminations
 
@@ -43,7 +42,7 @@ class Worker(ABC):
         self._beat_s = context.settings.hang_timeout_s / BEATS_A_PERIOD
         self._selector = selectors.DefaultSelector()
         self._broker = Conversation(Link(context.paths.socket, self._selector), self)
-        self._execution: Execution | Handling | None = None
+        self._execution: Attempt | None = None
         self._terms = Terminations()
         self._watched: list[Holder] = []
         self._unstarted = 0
@@ -260,7 +259,7 @@ class Worker(ABC):
     def _forget_holder(self, holder: Holder) -> None:  # noqa: B027  most keep nothing
         """What was kept in it is gone."""
 
-    def _end_silent_keeper(self, execution: Execution | Handling, now: float) -> None:
+    def _end_silent_keeper(self, execution: Attempt, now: float) -> None:
         """The last resort: whatever is under the holder dies with it."""
         execution.silent = False
         for holder in self._watched:
