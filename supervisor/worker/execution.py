@@ -166,6 +166,7 @@ class Execution(Attempt):
         self._silent_at = None
         self._fallbacks = prepared.fallbacks
         workspace = Workspace(prepared.work_fd, equipment.slot_uid, Spool(equipment.paths))
+        workspace.make_folders()
         head = workspace.fill(lease)
         interpreter = equipment.interpreter(lease.type)
         place = place_in(prepared.job_dir)

@@ -43,8 +43,10 @@ class Workspace:
         self._spool = spool
 
     def fill(self, lease: Lease) -> bytes:
-        """Writes all that the job is given; returns the head of its main file. Raises OSError and BadArchive."""
-        self.make_folders()
+        """Writes all that the job is given into the folders, which are there; returns the head of its main file.
+
+        Raises OSError and BadArchive.
+        """
         work_fd = os.open(WORK, _FOLDER_FLAGS, dir_fd=self._root_fd)
         try:
             for content in lease.spec.contents:

@@ -48,7 +48,9 @@ def fill(folder: Path, content: bytes) -> None:
     (folder / "job").mkdir()
     root = os.open(folder / "job", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        Workspace(root, None, Spool(paths)).fill(lease)
+        workspace = Workspace(root, None, Spool(paths))
+        workspace.make_folders()
+        workspace.fill(lease)
     finally:
         os.close(root)
 
