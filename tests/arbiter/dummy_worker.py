@@ -84,9 +84,10 @@ def leave_orphan(path: str, what: str, environment: dict[str, str]) -> None:
         return
     os.setsid()
     if os.fork() != 0:
-        # Until the worker dies nobody is an orphan, who might be swept before the test has looked at him.
-        while True:
-            time.sleep(100)
+        # An orphan may be swept at once: first it says who it is, and a namespace lives on until its worker dies.
+        while not read(path) or what == "namespace":
+            time.sleep(0.005)
+        os._exit(0)
     program = "import time; time.sleep(100)"
     if what == "bomb":
         program = "import os,time\nfor n in range(20):\n  time.sleep(.002)\n  os.fork()\n  n>8 and time.sleep(100)"
