@@ -82,10 +82,11 @@ def leave_orphan(path: str, what: str, environment: dict[str, str]) -> None:
         while not read(path):
             time.sleep(0.005)
         return
+    worker = os.getppid()
     os.setsid()
     if os.fork() != 0:
-        # An orphan may be swept at once: first it says who it is, and a namespace lives on until its worker dies.
-        while not read(path) or what == "namespace":
+        # An orphan may be swept at once: first it says who it is, and some are none before their worker dies.
+        while not read(path) or (what in ("namespace", "orphan-marked") and os.getppid() == worker):
             time.sleep(0.005)
         os._exit(0)
     program = "import time; time.sleep(100)"

@@ -90,8 +90,8 @@ def waiting(broker: FakeBroker) -> threading.Event:
             for job in request.jobs:
                 if not go_on.wait(30):
                     return
+                go_on.clear()  # before the test sees the job, and goes on again
                 peer.item(job_json(job))
-                go_on.clear()
             peer.end(1)
 
         threading.Thread(target=finish, daemon=True).start()

@@ -29,7 +29,8 @@ from supervisor.sandbox import (
 
 NODE = "/usr/bin/node"
 PYTHON = "/usr/bin/python3"
-SLOT_UID = 70001
+# The kernel counts the processes of a uid: tests that run side by side have each their own.
+SLOT_UID = 70001 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 ROOT = os.geteuid() == 0
 JOB_UID = SLOT_UID if ROOT else os.geteuid()
 PATIENCE_S = 20.0

@@ -109,7 +109,7 @@ for _ in range(100):
 
 
 def test_a_fork_bomb_is_contained_and_gone(bench: Bench) -> None:
-    with bench.open_job(["/bin/sh", "-c", "b() { b | b & }; b; echo up; sleep 60"], processes=48, cpu_s=30) as job:
+    with bench.open_job(["/bin/sh", "-c", "b() { b | b & }; b; echo up; exec sleep 60"], processes=48, cpu_s=30) as job:
         job.until_output("up")
         job.slot.end(kill=True)
         result = job.finish()
