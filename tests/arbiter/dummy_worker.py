@@ -85,8 +85,8 @@ def leave_orphan(path: str, what: str, environment: dict[str, str]) -> None:
     worker = os.getppid()
     os.setsid()
     if os.fork() != 0:
-        # An orphan may be swept at once: first it says who it is, and some are none before their worker dies.
-        while not read(path) or (what in ("namespace", "orphan-marked") and os.getppid() == worker):
+        # An orphan may be swept at once: first it says who it is, and a namespace is none before its worker dies.
+        while not read(path) or (what == "namespace" and os.getppid() == worker):
             time.sleep(0.005)
         os._exit(0)
     program = "import time; time.sleep(100)"
