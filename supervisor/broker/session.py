@@ -8,6 +8,8 @@ its answers. A worker's connection is always read to its end, since its last wor
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import select
 import socket
 import struct
@@ -20,7 +22,7 @@ from supervisor.broker.timer import Timer
 from supervisor.core.errors import RequestError
 from supervisor.core.shortage import short_of
 from supervisor.wire.codec import AnyRequest, decode_request, request_id_of
-from supervisor.wire.frame import FrameTooLarge, LineBuffer
+from supervisor.wire.frame import READ_SIZE, FrameTooLarge, LineBuffer
 from supervisor.wire.lease import Attach
 
 FRAME_S: Final = 5.0
@@ -103,6 +105,8 @@ class Session(Answers):
         return True
 
     def connection_lost(self, _: Exception | None) -> None:
+        if self.attach is not None:
+            self._read_last_words()
         self.closed = True
         self.read_to_end.set()
         self._writable.set()
@@ -256,6 +260,13 @@ class Session(Answers):
             # While we do not read, the rest of a line is not late by the client's fault.
             self._frame_timer.stop()
             self._transport.pause_reading()
+
+    def _read_last_words(self) -> None:
+        """HAZARD: an answer that a dead worker cannot take ends the transport, whatever of its words is still unread."""
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):
+            while data := os.read(descriptor, READ_SIZE):
+                self.data_received(data)
 
     def _peer_is_gone(self) -> bool:
         """A peer that closed and one that only stopped writing both look like the end of the data; poll knows."""
