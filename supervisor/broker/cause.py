@@ -166,27 +166,26 @@ def _tries(view: dict[str, Any], standing: Standing) -> list[Sentence]:
 
 
 def _lost_for_good(view: dict[str, Any], standing: Standing) -> list[Sentence]:
-    if standing.on_loss == "fail":
-        return [
-            Sentence("It was submitted with --on-loss fail: what was lost is not run twice.", "--on-loss requeue"),
-        ]
     if standing.losses > LOSS_BUDGET:
         return [
             Sentence(
-                f"It is poison: {count_of(standing.losses, 'attempt')} ended with the death of the worker or the "
-                f"machine, {LOSS_BUDGET} are run again. Very likely the job itself kills its worker.",
+                f"It is poison: {count_of(standing.losses, 'time')} its worker or the machine died under it, and after "
+                f"{LOSS_BUDGET} of them it was given another one. Very likely the job itself kills its worker.",
                 f"workerctl show {view['id']}",
             )
+        ]
+    if standing.on_loss == "fail":
+        return [
+            Sentence("It was submitted with --on-loss fail: what was lost is not run twice.", "--on-loss requeue"),
         ]
     return []
 
 
 def losses(view: dict[str, Any], standing: Standing) -> list[Sentence]:
-    """Attempts that were lost with their worker or machine, and how many more of them are run again."""
+    """How often it was lost with its worker or machine, and how many times more it would be run again."""
     if not standing.losses or (view["reason"] in NOT_COUNTED and standing.losses > LOSS_BUDGET):
         return []
-    were = f"{count_of(standing.losses, 'attempt')} {'was' if standing.losses == 1 else 'were'}"
-    sentence = f"{were} lost with the worker or the machine; that uses up no retry."
+    sentence = f"It was lost {count_of(standing.losses, 'time')} with its worker or the machine; that uses up no retry."
     left = LOSS_BUDGET - standing.losses
     if view["finished_at"] is None and standing.on_loss == "requeue":
         sentence += f" {left or 'No'} more would be run again, after that it fails as poison."

@@ -78,7 +78,14 @@ async def worker_exited(committer: Committer, exited: Exited) -> list[int]:
     """A worker is gone: what it ran is lost; returns the jobs concerned."""
     reason: LossReason = "worker_lost" if exited.tree_gone else "stuck"
     message = f"its worker {exited.worker} {exited.cause}"
-    lost = partial(lose, incarnation=exited.incarnation, reason=reason, message=message, started=exited.started)
+    lost = partial(
+        lose,
+        incarnation=exited.incarnation,
+        reason=reason,
+        message=message,
+        started=exited.started,
+        died=kind_of(exited) == "worker_died",
+    )
 
     def call(tx: Tx) -> list[int]:
         jobs = lost(tx)

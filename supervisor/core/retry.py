@@ -98,11 +98,23 @@ def decide(
     return Settlement(cue=Cue.FAILED, failures=failures, losses=losses)
 
 
+def decide_unstarted(history: History, message: str) -> Settlement:
+    """The settlement of a job whose worker died while it was about to start it. It did not run, so it may run once more
+    whatever `on_loss` says, but not for ever: what kills each worker that prepares it would stop the whole pool."""
+    if history.cancel_requested:
+        return Settlement(cue=Cue.CANCELLED, failures=history.failures, losses=history.losses)
+    return _within_budget(history, history.losses + 1, message)
+
+
 def _after_loss(reason: str, history: History, message: str) -> Settlement:
     losses = history.losses + (reason in LOSSES)
     if history.on_loss == "fail":
         why = f"{message}; --on-loss fail says not to run it twice"
         return Settlement(cue=Cue.FAILED, failures=history.failures, losses=losses, message=why)
+    return _within_budget(history, losses, message)
+
+
+def _within_budget(history: History, losses: int, message: str) -> Settlement:
     if losses > LOSS_BUDGET:
         why = f"{message}; this was loss {losses} of this job, it is poison: it very likely kills its worker"
         return Settlement(cue=Cue.FAILED, failures=history.failures, losses=losses, message=why)

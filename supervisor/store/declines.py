@@ -8,10 +8,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection
 
-from supervisor.core.state import Cue, JobState, step
+from supervisor.core.state import Cue
 from supervisor.store.batch import Tx
-from supervisor.store.dependencies import decide_dependents
-from supervisor.store.running import Attempt, find_attempt, stale_lease, take_back
+from supervisor.store.running import end_unstarted, find_attempt, stale_lease, take_back
 
 TakersOf = Callable[[str, str], Collection[str]]
 """The names of the pools that take jobs of a type from a queue."""
@@ -36,23 +35,6 @@ def decline(tx: Tx, *, lease: int, incarnation: str, pool: str, takers_of: Taker
     if attempt.cancel_requested or not set(takers_of(job_type, queue)) <= declined:
         take_back(tx, attempt, f"pool {pool} declined it")
     else:
-        _reject(tx, attempt, f"every pool that takes type {job_type} declined it: {', '.join(sorted(declined))}")
+        message = f"every pool that takes type {job_type} declined it: {', '.join(sorted(declined))}"
+        end_unstarted(tx, attempt, Cue.FAILED, "rejected", message)
     return attempt.job
-
-
-def _reject(tx: Tx, attempt: Attempt, message: str) -> None:
-    state = step(JobState.RUNNING, Cue.FAILED)
-    before = attempt.number - 1
-    tx.change_one("DELETE FROM attempts WHERE lease = ? AND state = 'running'", (attempt.lease,))
-    tx.change_one(
-        """
-        UPDATE jobs SET state = ?, lease = NULL, attempt = ?, finished_us = ?, reason = 'rejected', message = ?,
-                        exit_code = NULL, signal = NULL,
-                        started_us = (SELECT started_us FROM attempts WHERE job = jobs.id AND number = ?)
-        WHERE id = ? AND state = 'running' AND lease = ?
-        """,
-        (state, before, tx.now_us, message, before, attempt.job, attempt.lease),
-    )
-    data = {"lease": attempt.lease, "reason": "rejected", "message": message, "queue": attempt.queue}
-    tx.emit(attempt.job, Cue.FAILED, state, attempt.number, data)
-    decide_dependents(tx, attempt.job, state, "rejected")

@@ -18,7 +18,15 @@ from supervisor.core.state import JobState
 from supervisor.store.batch import Tx
 from supervisor.store.claim import claim
 from supervisor.store.jobs import keep_last_progress
-from supervisor.store.running import Attempt, Settled_, end_attempt, find_attempt, stale_lease, take_back
+from supervisor.store.running import (
+    Attempt,
+    Settled_,
+    end_attempt,
+    find_attempt,
+    lose_unstarted,
+    stale_lease,
+    take_back,
+)
 
 __all__ = ["Settled_", "claim", "lose", "release", "release_unheld", "running_incarnations", "settle"]
 
@@ -70,16 +78,19 @@ def release(tx: Tx, *, lease: int, incarnation: str) -> int | None:
     return attempt.job
 
 
-def lose(tx: Tx, *, incarnation: str, reason: LossReason, message: str, started: int | None) -> list[int]:
+def lose(
+    tx: Tx, *, incarnation: str, reason: LossReason, message: str, started: int | None, died: bool = True
+) -> list[int]:
     """Ends every running attempt of a worker that is gone; returns the jobs concerned.
 
     `started` is the last lease for which a process was started, None if nobody knows: a greater lease never started
-    anything and is given back.
+    anything and is given back. If the worker `died` and ran nothing, it was about to start the first of these: a loss.
     """
-    jobs = []
+    jobs: list[int] = []
     for attempt in _running_of(tx, incarnation):
         if started is not None and attempt.lease > started:
-            take_back(tx, attempt, f"its worker was lost before it started: {message}")
+            give_back = take_back if jobs or not died else lose_unstarted
+            give_back(tx, attempt, f"its worker was lost before it started: {message}")
         else:
             outcome = Outcome(reason=reason, message=message, retryable=reason != "stuck")
             end_attempt(tx, attempt, outcome, measured=False)

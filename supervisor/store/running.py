@@ -12,7 +12,7 @@ import msgspec
 
 from supervisor.core.errors import RequestError
 from supervisor.core.outcome import Outcome
-from supervisor.core.retry import RETRYABLE, Backoff, History, OnLoss, Settlement, decide
+from supervisor.core.retry import RETRYABLE, Backoff, History, OnLoss, Settlement, decide, decide_unstarted
 from supervisor.core.state import FINAL, Cue, JobState, step
 from supervisor.store.batch import Tx
 from supervisor.store.dependencies import decide_dependents
@@ -110,43 +110,66 @@ def end_attempt(
 
 def take_back(tx: Tx, attempt: Attempt, why: str) -> None:
     """Undoes a claim that never started a process: no attempt is left, the job is queued (or cancelled) as before."""
-    tx.change_one("DELETE FROM attempts WHERE lease = ? AND state = 'running'", (attempt.lease,))
     if attempt.cancel_requested:
-        _cancel_unstarted(tx, attempt)
+        end_unstarted(tx, attempt, Cue.CANCELLED, "cancelled", _cancelled_unstarted(attempt))
     else:
-        _queue_unstarted(tx, attempt, why)
+        _queue_unstarted(tx, attempt, why, attempt.losses)
 
 
-def _queue_unstarted(tx: Tx, attempt: Attempt, why: str) -> None:
-    state = step(JobState.RUNNING, Cue.RELEASED)
+def lose_unstarted(tx: Tx, attempt: Attempt, why: str) -> None:
+    """The same for the lease whose process its worker was about to start when it died: that counts as a loss."""
+    settled = decide_unstarted(attempt.history, why)
+    match settled.cue:
+        case Cue.CANCELLED:
+            end_unstarted(tx, attempt, Cue.CANCELLED, "cancelled", _cancelled_unstarted(attempt))
+        case Cue.FAILED:
+            end_unstarted(tx, attempt, Cue.FAILED, "worker_lost", settled.message or why, settled.losses)
+        case _:
+            _queue_unstarted(tx, attempt, why, settled.losses)
+
+
+def end_unstarted(tx: Tx, attempt: Attempt, cue: Cue, reason: str, message: str, losses: int | None = None) -> None:
+    """Ends the job of a lease that never started a process: no attempt is left of it. `losses`: the job's from now on."""
+    state = step(JobState.RUNNING, cue)
     before = attempt.number - 1
+    tx.change_one("DELETE FROM attempts WHERE lease = ? AND state = 'running'", (attempt.lease,))
     tx.change_one(
         """
-        UPDATE jobs SET state = ?, lease = NULL, attempt = ?,
-                        started_us = (SELECT started_us FROM attempts WHERE job = jobs.id AND number = ?)
-        WHERE id = ? AND state = 'running' AND lease = ?
-        """,
-        (state, before, before, attempt.job, attempt.lease),
-    )
-    tx.emit(attempt.job, Cue.RELEASED, state, attempt.number, {"lease": attempt.lease, "message": why})
-
-
-def _cancel_unstarted(tx: Tx, attempt: Attempt) -> None:
-    state = step(JobState.RUNNING, Cue.CANCELLED)
-    before = attempt.number - 1
-    message = _with("cancelled before it started", attempt.cancel_reason)
-    tx.change_one(
-        """
-        UPDATE jobs SET state = ?, lease = NULL, attempt = ?, finished_us = ?, reason = 'cancelled', message = ?,
+        UPDATE jobs SET state = ?, lease = NULL, attempt = ?, finished_us = ?, losses = ?, reason = ?, message = ?,
                         exit_code = NULL, signal = NULL,
                         started_us = (SELECT started_us FROM attempts WHERE job = jobs.id AND number = ?)
         WHERE id = ? AND state = 'running' AND lease = ?
         """,
-        (state, before, tx.now_us, message, before, attempt.job, attempt.lease),
+        (
+            state,
+            before,
+            tx.now_us,
+            attempt.losses if losses is None else losses,
+            reason,
+            message,
+            before,
+            attempt.job,
+            attempt.lease,
+        ),
     )
-    data = {"lease": attempt.lease, "reason": "cancelled", "message": message, "queue": attempt.queue}
-    tx.emit(attempt.job, Cue.CANCELLED, state, attempt.number, data)
-    decide_dependents(tx, attempt.job, state, "cancelled")
+    data = {"lease": attempt.lease, "reason": reason, "message": message, "queue": attempt.queue}
+    tx.emit(attempt.job, cue, state, attempt.number, data)
+    decide_dependents(tx, attempt.job, state, reason)
+
+
+def _queue_unstarted(tx: Tx, attempt: Attempt, why: str, losses: int) -> None:
+    state = step(JobState.RUNNING, Cue.RELEASED)
+    before = attempt.number - 1
+    tx.change_one("DELETE FROM attempts WHERE lease = ? AND state = 'running'", (attempt.lease,))
+    tx.change_one(
+        """
+        UPDATE jobs SET state = ?, lease = NULL, attempt = ?, losses = ?,
+                        started_us = (SELECT started_us FROM attempts WHERE job = jobs.id AND number = ?)
+        WHERE id = ? AND state = 'running' AND lease = ?
+        """,
+        (state, before, losses, before, attempt.job, attempt.lease),
+    )
+    tx.emit(attempt.job, Cue.RELEASED, state, attempt.number, {"lease": attempt.lease, "message": why})
 
 
 def _record(tx: Tx, attempt: Attempt, outcome: Outcome, isolation: str | None, measured: bool, waited_us: int) -> None:
@@ -246,6 +269,10 @@ def _move_on(
 def _tries_of(tx: Tx, job: int) -> _Tries:
     (spec,) = tx.conn.execute("SELECT spec FROM jobs WHERE id = ?", (job,)).fetchone()
     return _decode_tries(spec)
+
+
+def _cancelled_unstarted(attempt: Attempt) -> str:
+    return _with("cancelled before it started", attempt.cancel_reason)
 
 
 def _cancel_sentence(attempt: Attempt, outcome: Outcome) -> str:

@@ -125,7 +125,7 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
         situation(
             job("completed", attempts=[attempt(1), attempt(2, "worker_lost"), attempt(3, "ok")]), {"losses": 1}
         ),
-        ["Before that: attempt 2 worker_lost and attempt 1 exit", "1 attempt was lost with the worker or the machine"],
+        ["Before that: attempt 2 worker_lost and attempt 1 exit", "It was lost 1 time with its worker or the machine"],
         [],
         ["would be run again"],
     ),
@@ -219,7 +219,7 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
     ),
     "poison": (
         situation(failed("worker_lost"), {"losses": 4}),
-        ["It is poison: 4 attempts ended with the death of the worker or the machine, 3 are run again"],
+        ["It is poison: 4 times its worker or the machine died under it, and after 3 of them it was given another one"],
         ["workerctl show 42"],
         ["uses up no retry"],
     ),

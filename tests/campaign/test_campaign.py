@@ -104,16 +104,17 @@ def judge_job(job: dict[str, Any], known: Acknowledged, *, struck: bool, cancell
     assert all(attempt["reason"] and attempt["finished_at"] for attempt in attempts), job
     assert all(attempt["started_at"] <= attempt["finished_at"] for attempt in attempts), job
     reasons = [attempt["reason"] for attempt in attempts]
-    losses = sum(reason in LOST for reason in reasons)
+    ran_into = sum(reason in LOST for reason in reasons)
+    assert job["losses"] >= ran_into, job
     assert "ok" not in reasons[:-1], f"it was run again after its success: {job}"
     if cancelled:
         assert job["state"] == "cancelled", f"a cancel was acknowledged: {job}"
     elif job["state"] == "failed" and job["reason"] in LOST:
-        assert losses == (1 if known.kind == "once" else 4), job
+        assert (known.kind == "once" and ran_into == 1) or job["losses"] == 4, job
     elif not struck and known.kind != "cancelled":
         assert (job["state"], job["reason"]) == KINDS[known.kind].ends, job
     if known.kind == "once":
-        assert losses <= 1, f"it must not be run twice: {job}"
+        assert ran_into <= 1, f"it must not be run twice: {job}"
     if known.kind == "node" and job["state"] == "completed":
         assert job["result"] == known.steps, job
 

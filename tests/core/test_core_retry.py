@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 
 from supervisor.core import names
-from supervisor.core.retry import LOSS_BUDGET, LOSSES, NOT_COUNTED, RETRYABLE, Backoff, History, decide
+from supervisor.core.retry import (
+    LOSS_BUDGET,
+    LOSSES,
+    NOT_COUNTED,
+    RETRYABLE,
+    Backoff,
+    History,
+    OnLoss,
+    decide,
+    decide_unstarted,
+)
 from supervisor.core.state import Cue, JobState, step
 
 BACKOFFS = st.builds(
@@ -152,3 +162,20 @@ def test_a_job_that_always_loses_its_worker_runs_four_times() -> None:
         if settlement.cue is not Cue.RELEASED:
             break
     assert (tries, settlement.cue) == (LOSS_BUDGET + 1, Cue.FAILED)
+
+
+@pytest.mark.parametrize("on_loss", ["requeue", "fail"])
+def test_a_job_that_never_started_is_given_to_four_workers_whatever_on_loss_says(on_loss: OnLoss) -> None:
+    losses = 0
+    for expected in range(1, LOSS_BUDGET + 1):
+        settled = decide_unstarted(History(failures=2, losses=losses, on_loss=on_loss), "its worker died")
+        assert (settled.cue, settled.failures, settled.losses) == (Cue.RELEASED, 2, expected)
+        losses = settled.losses
+    settled = decide_unstarted(History(failures=2, losses=losses, on_loss=on_loss), "its worker died")
+    assert (settled.cue, settled.failures, settled.losses) == (Cue.FAILED, 2, LOSS_BUDGET + 1)
+    assert settled.message is not None and settled.message.startswith("its worker died; this was loss 4 of this job")
+
+
+def test_a_cancelled_job_that_never_started_is_cancelled_and_nothing_is_counted() -> None:
+    settled = decide_unstarted(History(losses=LOSS_BUDGET, cancel_requested=True), "its worker died")
+    assert (settled.cue, settled.losses) == (Cue.CANCELLED, LOSS_BUDGET)

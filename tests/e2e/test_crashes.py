@@ -174,6 +174,29 @@ def test_the_fourth_loss_is_called_poison(daemon: Daemon) -> None:
     assert "poison" in shown["message"]
 
 
+def test_a_job_whose_worker_dies_four_times_before_the_start_is_poison_too(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(workers=1).start()
+    assert daemon.ctl("pause").returncode == 0
+    job = submit(daemon, "exit 0")
+    for losses in range(1, 5):
+        wait_until(lambda: [w["state"] for w in daemon.ask("status")["workers"]] == ["idle"], 20, "an idle worker")
+        (worker,) = [w["pid"] for w in daemon.ask("status")["workers"]]
+        os.kill(worker, signal.SIGSTOP)
+        assert daemon.ctl("resume").returncode == 0
+        wait_until(lambda: show(daemon, job)["state"] == "running", saying="the lease")
+        assert daemon.ctl("pause").returncode == 0
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda losses=losses: show(daemon, job)["losses"] == losses, saying="the loss")
+    shown = show(daemon, job)
+    assert (shown["state"], shown["reason"], shown["attempts"]) == ("failed", "worker_lost", [])
+    assert "poison" in shown["message"]
+    assert b"It is poison: 4 times its worker or the machine died under it" in daemon.ctl("explain", str(job)).stdout
+    assert daemon.ctl("retry", str(job)).returncode == 0
+    assert daemon.ctl("resume").returncode == 0
+    assert daemon.ctl("wait", str(job)).returncode == 0
+    assert (show(daemon, job)["losses"], reasons(daemon, job)) == (0, ["ok"])
+
+
 def test_shutdown_lets_a_short_job_finish(daemon: Daemon) -> None:
     job = submit(daemon, "sleep 0.7; echo done")
     wait_until(lambda: show(daemon, job)["state"] == "running", saying="the job's start")

@@ -171,8 +171,8 @@ def test_a_loss_is_named_apart_and_poison_by_its_name(
             wait_until(lambda: "a.js" in " ".join(tree_of(daemon.pid).values()), 10, "the job's process")
             if loss == 2:
                 said = told(daemon, job)[1]
-                assert "1 attempt was lost with the worker or the machine; that uses up no retry." in said
+                assert "It was lost 1 time with its worker or the machine; that uses up no retry." in said
                 assert "Attempt 1 ended with worker_lost" in said
             os.kill(daemon.pid_of(f"[job {job}]"), signal.SIGKILL)
         assert client.wait(job, timeout=20).state == "failed"
-    assert "It is poison: 4 attempts ended with the death of the worker" in told(daemon, job)[1]
+    assert "It is poison: 4 times its worker or the machine died under it" in told(daemon, job)[1]

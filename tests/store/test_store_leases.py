@@ -18,11 +18,13 @@ def _release(conn: store.Writer, lease: int, incarnation: str = "w1") -> int | N
     return do(conn, 2500, lambda tx: store.release(tx, lease=lease, incarnation=incarnation))
 
 
-def _lose(conn: store.Writer, started: int | None, reason: str = "worker_lost", incarnation: str = "w1") -> list[int]:
+def _lose(
+    conn: store.Writer, started: int | None, reason: store.LossReason = "worker_lost", *, died: bool = True
+) -> list[int]:
     return do(
         conn,
         2600,
-        lambda tx: store.lose(tx, incarnation=incarnation, reason=reason, message="it died", started=started),  # type: ignore[arg-type]
+        lambda tx: store.lose(tx, incarnation="w1", reason=reason, message="it died", started=started, died=died),
     )
 
 
@@ -168,12 +170,54 @@ def test_on_loss_fail_ends_the_job_at_once(conn: store.Writer) -> None:
     assert [state(conn, job) for job in (lost, interrupted)] == ["failed", "failed"]
 
 
-def test_a_lost_lease_that_never_started_is_given_back(conn: store.Writer) -> None:
+def test_a_lost_lease_that_never_started_is_given_back_and_the_loss_counted(conn: store.Writer) -> None:
     job = submit(conn, 1, on_loss="fail")
     lease = claimed(conn).lease
     assert _lose(conn, started=lease - 1) == [job]
     view = _view(conn, job)
-    assert (view["state"], view["attempts"], view["losses"]) == ("queued", [], 0)
+    assert (view["state"], view["attempts"], view["losses"]) == ("queued", [], 1)
+
+
+def test_a_job_whose_worker_dies_four_times_before_it_starts_fails_without_an_attempt(conn: store.Writer) -> None:
+    job = submit(conn, 1)
+    for losses in range(1, 4):
+        _lose(conn, started=claimed(conn).lease - 1)
+        assert (state(conn, job), _view(conn, job)["losses"]) == ("queued", losses)
+    _lose(conn, started=claimed(conn).lease - 1)
+    view = _view(conn, job)
+    assert (view["state"], view["reason"], view["losses"], view["attempts"]) == ("failed", "worker_lost", 4, [])
+    assert "before it started: it died; this was loss 4 of this job, it is poison" in str(view["message"])
+
+
+def test_only_the_job_that_its_worker_was_about_to_start_is_to_blame(conn: store.Writer) -> None:
+    ran, prepared, in_hand = [submit(conn, number) for number in (1, 2, 3)]
+    leases = [claimed(conn).lease for _ in range(3)]
+    assert settle(conn, leases[0], OK)[0] == ran
+    assert _lose(conn, started=leases[0]) == [prepared, in_hand]
+    assert [_view(conn, job)["losses"] for job in (ran, prepared, in_hand)] == [0, 1, 0]
+
+
+def test_what_a_worker_held_beside_the_job_that_it_ran_is_given_back_for_nothing(conn: store.Writer) -> None:
+    ran, in_hand = submit(conn, 1), submit(conn, 2)
+    lease = claimed(conn).lease
+    claimed(conn)
+    assert _lose(conn, started=lease) == [ran, in_hand]
+    assert [_view(conn, job)["losses"] for job in (ran, in_hand)] == [1, 0]
+
+
+def test_a_worker_that_left_as_it_was_told_costs_its_unstarted_job_nothing(conn: store.Writer) -> None:
+    job = submit(conn, 1)
+    lease = claimed(conn).lease
+    assert _lose(conn, started=lease - 1, died=False) == [job]
+    assert (state(conn, job), _view(conn, job)["losses"]) == ("queued", 0)
+
+
+def test_a_cancelled_job_that_was_about_to_start_when_its_worker_died_is_cancelled(conn: store.Writer) -> None:
+    job = submit(conn, 1)
+    lease = claimed(conn).lease
+    do(conn, 2100, lambda tx: store.cancel(tx, job, by_uid=7, reason=None))
+    _lose(conn, started=lease - 1)
+    assert (state(conn, job), _view(conn, job)["losses"]) == ("cancelled", 0)
 
 
 def test_a_lost_lease_of_which_nobody_knows_counts_as_started(conn: store.Writer) -> None:

@@ -365,12 +365,13 @@ class Queue(RuleBasedStateMachine):
         if job.final:
             self.decide(job, job.state)
 
-    def take_back(self, run: Run) -> None:
+    def take_back(self, run: Run, *, loss: bool = False) -> None:
         job = self.jobs[run.job]
         job.runs.remove(run)
         del self.runs[run.lease]
         self.gone.add(run.lease)
-        job.state = "cancelled" if job.cancel else "queued"
+        job.losses += loss and not job.cancel
+        job.state = "cancelled" if job.cancel else "failed" if job.losses > 3 else "queued"
         if job.final:
             self.decide(job, job.state)
 
@@ -392,19 +393,21 @@ class Queue(RuleBasedStateMachine):
         worker=st.sampled_from(WORKERS),
         reason=st.sampled_from(["worker_lost", "host_lost", "stuck"]),
         started=st.sampled_from(["all", "none", "unknown", "first"]),
+        died=st.booleans(),
         failing=st.booleans(),
     )
-    def lose(self, worker: str, reason: Any, started: str, failing: bool) -> None:
+    def lose(self, worker: str, reason: Any, started: str, died: bool, failing: bool) -> None:
         lost = [run for run in self.runs.values() if run.running and run.worker == worker]
         leases = [run.lease for run in lost]
         last = {"all": 10_000, "none": 0, "unknown": None, "first": min(leases, default=0)}[started]
         answer = self.call(
-            lambda tx: store.lose(tx, incarnation=worker, reason=reason, message="gone", started=last), failing
+            lambda tx: store.lose(tx, incarnation=worker, reason=reason, message="gone", started=last, died=died),
+            failing,
         )
         assert answer == [run.job for run in lost]
         for run in lost:
             if last is not None and run.lease > last:
-                self.take_back(run)
+                self.take_back(run, loss=died and run is lost[0])
             else:
                 run.lost = True
                 self.move_on(self.jobs[run.job], reason, reason != "stuck")
