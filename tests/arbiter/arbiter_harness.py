@@ -67,7 +67,9 @@ class Daemon:
         self.state_dir = folder / "state"
         self.socket = folder / "s" / "c.sock"
         self.workers = workers
-        self.settings = {"kill_grace": "0.1", "log.level": "debug", "log.format": "text", **settings}
+        # No job ever runs here, but a daemon of the same machine may run some under the usual uids.
+        usual = {"kill_grace": "0.1", "log.level": "debug", "log.format": "text", "slot_uid_base": "2900000"}
+        self.settings = {**usual, **settings}
         self.process: subprocess.Popen[bytes] | None = None
         self.arbiter_pid: int | None = None
         self.log = folder / "log"

@@ -167,10 +167,10 @@ def test_a_reload_adds_and_removes_pools_and_leaves_the_workers_of_others_alone(
 def test_a_reload_replaces_the_workers_of_a_changed_pool_one_by_one(configured: Daemon) -> None:
     start_configured(configured)
     before = configured.living_workers()
-    configure(configured, "slot_uid_base = 3000000\n[pools.scripts]\nreplicas = 2\nartifacts = 7\n")
+    configure(configured, "synchronous = 'normal'\n[pools.scripts]\nreplicas = 2\nartifacts = 7\n")
     done = configured.does("reload")
     assert done["data"]["changed"] == ["pools.scripts.artifacts"]
-    assert done["data"]["needs_restart"] == ["slot_uid_base"]
+    assert done["data"]["needs_restart"] == ["synchronous"]
     eventually(lambda: len(configured.heard("exited")) == 2 and len(configured.living_workers()) == 2)
     assert not any(process.alive for process in before.values())
 
