@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from typing import Final
 
 from supervisor.config.keys import Key
 from supervisor.config.kinds import DURATION, PATH, SIZE, Kind, count, names, or_none
-from supervisor.config.settings import Webhook
+from supervisor.config.settings import HttpSettings, Webhook
 from supervisor.core.errors import SettingsError
 from supervisor.core.names import FINAL_STATES
 from supervisor.core.webhooks import fault_of
@@ -18,6 +20,10 @@ _PORTS: Final = 65535
 _FIELDS: Final = ("url", "secret", "on")
 _SHORTEST_SECRET: Final = 16
 _LONGEST: Final = 2048
+_ENCODED: Final = "whsec_"
+_LEAST_HEARTBEAT_S: Final = 0.1
+_MOST_HEARTBEAT_S: Final = 30.0
+"""The dashboard takes a stream that says nothing for a minute for lost."""
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -54,6 +60,14 @@ def _read_urls(value: object) -> object:
     return tuple(value)
 
 
+def _read_heartbeat(value: object) -> object:
+    seconds = DURATION.read(value)
+    if not isinstance(seconds, float) or not _LEAST_HEARTBEAT_S <= seconds <= _MOST_HEARTBEAT_S:
+        raise ValueError
+    return seconds
+
+
+HEARTBEAT: Final = Kind("duration", "a duration from 100ms to 30s", _read_heartbeat)
 ADDRESS: Final = Kind(
     "address",
     'HOST:PORT, such as "127.0.0.1:8080", "[::1]:8080" or "localhost:8080"; HOST is no other name',
@@ -97,9 +111,9 @@ HTTP: Final = {
         Key(
             "heartbeat",
             "heartbeat_s",
-            DURATION,
+            HEARTBEAT,
             "15s",
-            "A stream of events that has nothing to say says so after so long.",
+            "A stream of events that has nothing to say says so after so long: from 100ms to 30s.",
         ),
         Key(
             "webhook_urls",
@@ -119,6 +133,15 @@ def read_webhooks(value: object, source: str) -> tuple[Webhook, ...]:
     return tuple(_read(table, f"{source}: webhooks, table {number}") for number, table in enumerate(value, 1))
 
 
+def check_webhooks(http: HttpSettings, webhooks: tuple[Webhook, ...]) -> None:
+    """Raises SettingsError where webhooks are wanted and there is nobody to send them."""
+    if http.listen is None and (webhooks or http.webhook_urls):
+        wanted = "[[webhooks]]" if webhooks else "http.webhook_urls"
+        raise SettingsError(
+            f'{wanted} is set, but webhooks are sent by the gateway: set http.listen = "127.0.0.1:8080"'
+        )
+
+
 def _read(table: Mapping[str, object], where: str) -> Webhook:
     unknown = [name for name in table if name not in _FIELDS]
     if unknown:
@@ -133,8 +156,20 @@ def _read(table: Mapping[str, object], where: str) -> Webhook:
         isinstance(secret, str) and secret.isprintable() and _SHORTEST_SECRET <= len(secret) <= _LONGEST
     ):
         raise SettingsError(f"{where}: secret must be text of {_SHORTEST_SECRET} characters at least")
+    if secret is not None and secret.startswith(_ENCODED) and not _is_base64(secret.removeprefix(_ENCODED)):
+        raise SettingsError(
+            f"{where}: what follows {_ENCODED} in secret must be base64: no receiver would find the key"
+        )
     states = sorted(FINAL_STATES)
     on = table.get("on", states)
     if not isinstance(on, list) or not on or not all(state in FINAL_STATES for state in on):
         raise SettingsError(f"{where}: on = {on!r}: it must be a list of {', '.join(states)}")
     return Webhook(url=url, secret=secret, on=tuple(on))
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True

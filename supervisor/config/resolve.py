@@ -10,7 +10,7 @@ import msgspec
 
 from supervisor.config.checks import with_built_in
 from supervisor.config.entries import CHECKS, WEBHOOKS, Entries
-from supervisor.config.http import HTTP
+from supervisor.config.http import HTTP, check_webhooks
 from supervisor.config.keys import DAEMON, LIMIT, LOG, MAX_WORKERS, POOL, QUEUE, RETENTION, Key
 from supervisor.config.pools import check_kind, defaults_of
 from supervisor.config.settings import HttpSettings, LogSettings, Pool, Settings
@@ -47,6 +47,7 @@ def resolve(entries: Entries, pool_names: Iterable[str], env: Mapping[str, str])
     settings = msgspec.convert(values, Settings)
     if settings.hang_timeout_s < LEAST_HANG_TIMEOUT_S:
         raise SettingsError(f"hang_timeout is {settings.hang_timeout_s:g}s; it must be at least 1s, usual is 30s")
+    check_webhooks(settings.http, settings.webhooks)
     check_socket_length(settings.socket)
     return settings
 

@@ -46,8 +46,11 @@ def origin_of(url: str) -> str:
 
 
 def _is_below(path: str, folder: str) -> bool:
-    # What a server may take for a way out of the folder is not below it.
-    if ".." in unquote(unquote(path)).replace("\\", "/").split("/"):
+    # What a server may take for a way out of the folder is not below it; some leave out what follows a semicolon.
+    plain = path
+    while (decoded := unquote(plain)) != plain:
+        plain = decoded
+    if ".." in (part.partition(";")[0] for part in plain.replace("\\", "/").split("/")):
         return False
     return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")
 

@@ -173,10 +173,12 @@ def application(table: tuple[Endpoint, ...]) -> Starlette:
     async def describe(_: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    routes = [_route(one.method, one.path, one.handler) for one in table]
-    routes.append(_route("GET", openapi.PATH, describe))
-    return Starlette(
-        routes=routes,
+    handlers: dict[str, dict[str, Handler]] = {}
+    for one in table:
+        handlers.setdefault(one.path, {})[one.method] = one.handler
+    handlers[openapi.PATH] = {"GET": describe}
+    app = Starlette(
+        routes=[_route(path, by_method) for path, by_method in handlers.items()],
         exception_handlers={
             RequestError: problem.on_request_error,
             404: problem.on_no_route,
@@ -185,15 +187,17 @@ def application(table: tuple[Endpoint, ...]) -> Starlette:
             Exception: problem.on_defect,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
-def _route(method: str, path: str, handler: Handler) -> Route:
+def _route(path: str, handlers: dict[str, Handler]) -> Route:
     async def handle(request: Request) -> Response:
         request.scope[ROUTE] = path
-        return await handler(request)
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
     # A name may hold slashes; a job is a number.
-    return Route(path.replace("{job}", "{job:job}").replace("{name}", "{name:path}"), handle, methods=[method])
+    return Route(path.replace("{job}", "{job:job}").replace("{name}", "{name:path}"), handle, methods=list(handlers))
 
 
 def _both(kind: type) -> dict[int, Any]:

@@ -29,6 +29,8 @@ from supervisor.tokens import Tokens
 
 BODY_S: Final = 30.0
 """So long a request's body may take."""
+LEAST_PAGE_RATE: Final = 100.0
+"""So many of the page's files an address may at least ask for in a second, which are two dozen, and hold nothing."""
 OPEN: Final = frozenset({"/health", "/health/ready"})
 LOOKS: Final = frozenset({"GET", "HEAD"})
 WRITE: Final = "write"
@@ -49,11 +51,13 @@ DEFAULTS: Final = {"Cache-Control": "no-store", "Content-Security-Policy": "defa
 
 @dataclass(frozen=True)
 class Rules:
-    """`hosts` are the names that are ours besides addresses and localhost; `max_body_bytes` of one request."""
+    """`hosts` are the names that are ours besides addresses and localhost; `rate` is what an address may ask in a
+    second, None for any number; `max_body_bytes` is the most of one request.
+    """
 
     tokens: Tokens
     hosts: Collection[str]
-    buckets: Buckets
+    rate: float | None
     max_body_bytes: int
 
 
@@ -63,6 +67,8 @@ class Front:
     def __init__(self, app: ASGIApp, rules: Rules, pages: Pages, meter: Meter) -> None:
         self._app = app
         self._rules = rules
+        self._buckets = Buckets(rules.rate)
+        self._page_buckets = Buckets(None if rules.rate is None else max(rules.rate, LEAST_PAGE_RATE))
         self._pages = pages
         self._meter = meter
 
@@ -92,26 +98,27 @@ class Front:
     async def _serve(self, scope: Scope, receive: Receive, send: _Sent) -> None:
         headers = Headers(scope=scope)
         over_ip = scope.get("client") is not None
+        path = scope["path"]
+        is_page = path in self._pages and scope["method"] in LOOKS
         role = self._role_of(headers)
-        self._check_rate(scope, role)
+        self._check_rate(scope, role, self._page_buckets if is_page else self._buckets)
         if over_ip:
             # A browser cannot reach a Unix socket.
             self._check_host(headers)
-        path = scope["path"]
-        if path in self._pages and scope["method"] in LOOKS:
+        if is_page:
             scope[ROUTE] = "page"
             await self._pages.response(path, headers.get("if-none-match", ""))(scope, receive, send)
             return
         if path not in OPEN:
             scope[ROLE] = self._check_role(role, headers, scope["method"])
         self._check_origin(headers)
-        await self._app(scope, self._bounded(headers, receive), send)
+        await self._app(scope, self._bounded(headers, receive, send), send)
 
-    def _check_rate(self, scope: Scope, role: str | None) -> None:
+    def _check_rate(self, scope: Scope, role: str | None, buckets: Buckets) -> None:
         """Whoever has a token is counted apart: others of his address, or of his proxy, cannot use it up for him."""
         client = scope.get("client")
         who = f"{client[0] if client else 'unix'} {role or ''}"
-        wait_s = self._rules.buckets.take(who, time.monotonic())
+        wait_s = buckets.take(who, time.monotonic())
         if wait_s > 0:
             raise RequestError(
                 "rate_limited",
@@ -150,7 +157,7 @@ class Front:
             )
         return role
 
-    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+    def _bounded(self, headers: Headers, receive: Receive, sent: _Sent) -> Receive:
         largest = self._rules.max_body_bytes
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdecimal() and int(length) > largest:
@@ -167,13 +174,24 @@ class Front:
                     message = await receive()
             except TimeoutError:
                 raise RequestError("frame_timeout", f"the body was not complete after {BODY_S:g} s") from None
-            more = bool(message.get("more_body")) and message["type"] == "http.request"
+            if message["type"] != "http.request":
+                raise RequestError("bad_request", "the connection was closed before the body was complete")
+            more = bool(message.get("more_body"))
             seen += len(message.get("body", b""))
             if seen > largest:
                 raise _too_large(largest)
             return message
 
-        return next_message
+        async def next_unless_answered() -> Message:
+            try:
+                return await next_message()
+            except RequestError:
+                if not sent.status:
+                    raise
+                # A stream only waits for its client to go: one that does not send what it announced is sent no more.
+                return {"type": "http.disconnect"}
+
+        return next_unless_answered
 
 
 class _Sent:

@@ -32,7 +32,6 @@ from supervisor.gateway.link import Link
 from supervisor.gateway.meter import Meter
 from supervisor.gateway.pages import Pages
 from supervisor.gateway.protocol import GuardedProtocol
-from supervisor.gateway.rate import Buckets
 from supervisor.gateway.rest import Rest
 from supervisor.gateway.sse import Streams
 from supervisor.scoreboard import Scoreboard
@@ -69,7 +68,7 @@ class _Gateway:
         self._meter = Meter()
         self._hooks = Hooks(orders, self._link, self._meter)
         table = endpoints(Rest(self._link, self._meter), Streams(self._link, self._meter, http.heartbeat_s))
-        rules = Rules(tokens.read(orders.state_dir), frozenset(http.hosts), Buckets(http.rate), http.max_body_bytes)
+        rules = Rules(tokens.read(orders.state_dir), frozenset(http.hosts), http.rate, http.max_body_bytes)
         self._app = Front(application(table), rules, Pages(), self._meter)
 
     async def live(self) -> int:

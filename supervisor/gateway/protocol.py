@@ -8,11 +8,16 @@ connections as there may be, the one that has been idle longest makes room: whoe
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import h11
 from loguru import logger
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from supervisor.core.errors import RequestError
+from supervisor.gateway import problem
 
 HEAD_S: Final = 10.0
 UNREAD_S: Final = 10.0
@@ -24,6 +29,11 @@ class GuardedProtocol(H11Protocol):
     _idle_since = 0.0
     _head_clock: asyncio.TimerHandle | None = None
     _unread_clock: asyncio.TimerHandle | None = None
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # uvicorn would refuse in plain text.
+        self._most_connections, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -55,12 +65,24 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _make_room(self) -> None:
-        if self.limit_concurrency is None or len(self.connections) < self.limit_concurrency:
+        if self._most_connections is None or len(self.connections) <= self._most_connections:
             return
         others = (one for one in self.connections if isinstance(one, GuardedProtocol) and one is not self)
         idle = min((one for one in others if one._is_idle), key=lambda one: one._idle_since, default=None)
         if idle is not None:
             idle.transport.abort()
+        else:
+            self.app = _refuse_more
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no request at all is a problem, too."""
+        response = problem.answer(
+            RequestError("bad_request", f"this is no HTTP: {msg}"), headers={"Connection": "close"}
+        )
+        head = h11.Response(status_code=response.status_code, headers=response.raw_headers, reason=b"Bad Request")
+        for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     @property
     def _is_idle(self) -> bool:
@@ -95,3 +117,10 @@ class GuardedProtocol(H11Protocol):
         if self._unread_clock is not None:
             self._unread_clock.cancel()
             self._unread_clock = None
+
+
+async def _refuse_more(scope: Scope, receive: Receive, send: Send) -> None:
+    """In the place of the application, where there are as many connections as there may be and none is idle."""
+    error = RequestError("busy", "there are too many connections: try again")
+    refusal: Response = problem.answer(error, headers={"Connection": "close", "Retry-After": "1"})
+    await refusal(scope, receive, send)

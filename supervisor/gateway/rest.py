@@ -59,6 +59,7 @@ class Rest:
         return as_json({**job, **known}, 201 if answer["created"] else 200, {"Location": f"/jobs/{answer['job']}"})
 
     async def _submit(self, request: Request, options: Options, code: bytes | None) -> Any:
+        submission.check_script(options, code)
         fields = submission.fields_of(options, code)
         # The same id again is the same job: a client that names one may repeat, and we may in any case.
         fields["request_id"] = options.request_id or request.headers.get("idempotency-key") or str(uuid.uuid4())
@@ -140,11 +141,13 @@ class Rest:
         first = await piece(query.offset, PIECE_BYTES if query.length is None else min(query.length, PIECE_BYTES))
         # What comes later is not a part of this answer, nor of another attempt.
         fields["attempt"] = first["attempt"]
+        # The stream's end is not always in the first piece, nor in what was asked for.
+        ended = first["eof"] or (await piece(first["size"], 0))["eof"]
         end = first["size"] if query.length is None else min(first["size"], query.offset + query.length)
         headers = {
             "X-Attempt": str(first["attempt"] or 0),
             "X-Stream-Size": str(first["size"]),
-            "X-Stream-Ended": "true" if first["eof"] else "false",
+            "X-Stream-Ended": "true" if ended else "false",
             "Content-Length": str(max(0, end - query.offset)),
         }
         return StreamingResponse(

@@ -52,7 +52,10 @@ def families(
     oldest = health.get("oldest_queued_s")
     yield _gauge("oldest_queued_seconds", "How long the longest waiting queued job waits.", (), {(): oldest or 0.0})
     yield _gauge("jobs", "Jobs that are there now.", ("queue", "state"), _jobs(status, meter))
-    paused: Labelled = {(meter.queue(one["name"]),): float(bool(one["paused"])) for one in status["queues"]}
+    paused: Labelled = {}
+    for one in status["queues"]:
+        key = (meter.queue(one["name"]),)
+        paused[key] = max(paused.get(key, 0.0), float(bool(one["paused"])))
     yield _gauge("queue_paused", "Whether a queue is paused.", ("queue",), paused)
     now = [one for one in workers if one["state"] != "gone"]
     slots: Labelled = {key: float(n) for key, n in Counter((one["pool"], one["state"]) for one in now).items()}

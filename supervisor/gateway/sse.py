@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import msgspec
 from loguru import logger
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from supervisor.core.errors import RequestError
 from supervisor.gateway import asked
@@ -82,7 +83,7 @@ class Streams:
         if attempt is None and after and query.output:
             attempt = await self._attempt_at(job, after)
         place = Place(job, after, attempt, query.stdout, query.stderr, output=query.output)
-        return self._respond(self._link.stream("follow", place.fields), place.passed, after)
+        return self._respond(request, self._link.stream("follow", place.fields), place.passed, after)
 
     async def of_all(self, request: Request) -> Response:
         """Everything that happens from a cursor on, or from now on, without end."""
@@ -103,7 +104,7 @@ class Streams:
             nonlocal cursor
             cursor = item["cursor"]
 
-        return self._respond(self._link.stream("events", fields), passed, after)
+        return self._respond(request, self._link.stream("events", fields), passed, after)
 
     async def _check(self, job: int) -> None:
         """Raises `not_found` while a status can still be given: a stream of no events ends at once."""
@@ -123,15 +124,24 @@ class Streams:
                 return None
         return None
 
-    def _respond(self, items: AsyncIterator[dict[str, Any]], passed: Any, after: int) -> Response:
+    def _respond(self, request: Request, items: AsyncIterator[dict[str, Any]], passed: Any, after: int) -> Response:
         if self._open >= MOST_STREAMS:
             raise RequestError("busy", f"{MOST_STREAMS} streams of events are open already")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Last-Event-ID": str(after)}
-        return StreamingResponse(self._frames(items, passed), headers=headers, media_type="text/event-stream")
+        if request.method == "HEAD":
+            # It has no body whose end it could wait for.
+            return Response(headers=headers, media_type="text/event-stream")
+        # Counted before anything is awaited: requests that come together are looked at together.
+        self._count(+1)
+        stream = _Stream(self._frames(items, passed), headers=headers, media_type="text/event-stream")
+        stream.on_end = lambda: self._count(-1)
+        return stream
+
+    def _count(self, change: int) -> None:
+        self._open += change
+        self._meter.streams.set(self._open)
 
     async def _frames(self, items: Any, passed: Any) -> AsyncIterator[bytes]:
-        self._open += 1
-        self._meter.streams.set(self._open)
         try:
             # At once, so that a client knows that it is connected.
             yield _BEAT
@@ -145,9 +155,18 @@ class Streams:
         except RequestError as error:
             logger.info("a stream of events ended early: {}", error)
             yield _frame("problem", {"code": error.code, "detail": error.message})
+
+
+class _Stream(StreamingResponse):
+    """Calls `on_end` once, also where its client is gone before the first frame."""
+
+    on_end: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
         finally:
-            self._open -= 1
-            self._meter.streams.set(self._open)
+            self.on_end()
 
 
 async def with_beats(items: Any, heartbeat_s: float) -> AsyncGenerator[dict[str, Any] | None, None]:

@@ -56,6 +56,16 @@ def fields_of(options: Options, code: bytes | None) -> dict[str, Any]:
     return fields
 
 
+def check_script(options: Options, code: bytes | None) -> None:
+    """Raises `bad_request` where a script is missing."""
+    if code is None and (options.type is None or options.type in RUNTIMES):
+        kind = "" if options.type is None else f" of the type {options.type}"
+        raise RequestError(
+            "bad_request",
+            f"a script{kind} needs `code` (in a form `file`); a job for a handler has its `type`, and no script",
+        )
+
+
 def type_of(options: Options, code: bytes | None) -> str | None:
     """The type to ask for: what was said; node for code that says nothing of itself; else the broker's to find."""
     if options.type is not None or code is None:

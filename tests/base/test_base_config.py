@@ -303,11 +303,13 @@ def test_every_key_is_described_and_every_described_key_can_be_set(tmp_path: Pat
         has_floor = key.startswith(("slot_uid_base", "pools.NAME.limits.", "pools.NAME.max."))
         value = "2000" if value == "1" and has_floor else value
         value = "timeout" if key.endswith("retry_on") else value
-        value = "http://127.0.0.1/" if key.endswith("webhook_urls") else value
+        value = {"http.webhook_urls": "http://127.0.0.1/", "http.heartbeat": "20s"}.get(key, value)
         value = {"pools.NAME.handler": "a.b:C", "pools.NAME.user": pwd.getpwuid(os.geteuid()).pw_name}.get(key, value)
         file = (
             "[pools.scripts]\nhandler = 'a:B'"
             if key.endswith((".python_path", ".mode", ".user", ".lease_batch"))
+            else "[http]\nlisten = '127.0.0.1:0'"
+            if key == "http.webhook_urls"
             else ""
         )
         setting = key.replace("NAME", "scripts")
@@ -469,6 +471,11 @@ def test_webhooks_are_tables_of_the_file(tmp_path: Path) -> None:
         ('[[webhooks]]\nurl = "http://a/"\non = ["running"]', "must be a list of cancelled, completed, failed"),
         ('[[webhooks]]\nurl = "http://a/"\nsecret = "short"', "16 characters"),
         ('[[webhooks]]\nurl = "http://a/"\nsecrets = "x"', "no key 'secrets'"),
+        ('[[webhooks]]\nurl = "http://a/"\nsecret = "whsec_secret-secret"', "must be base64"),
+        ('[[webhooks]]\nurl = "http://a/"', "\\[\\[webhooks\\]\\] is set, but .* set http.listen"),
+        ('[http]\nwebhook_urls = ["http://a/"]', "http.webhook_urls is set, but .* set http.listen"),
+        ('[http]\nheartbeat = "0s"', "from 100ms to 30s"),
+        ('[http]\nheartbeat = "1m"', "from 100ms to 30s"),
         ("webhooks = 3", "write \\[\\[webhooks\\]\\]"),
     ],
 )

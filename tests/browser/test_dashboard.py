@@ -499,7 +499,8 @@ def test_a_killed_gateway_and_a_killed_broker_leave_no_gap_and_no_repeat(page: P
 
 @pytest.mark.parametrize("width", [320, 768])
 def test_on_a_narrow_screen_nothing_needs_scrolling_sideways(page: Page, width: int) -> None:
-    job = page.submit("console.log('x'.repeat(400))", name="a-name-that-is-much-longer-than-the-screen-is-wide" * 3)
+    name = "a-name-that-is-much-longer-than-the-screen-is-wide" * 3
+    job = page.submit("console.log('x'.repeat(400))", "--queue", "q" * 64, name=name)
     page.daemon.ctl("wait", str(job))
     browser = page.browser
     browser.size(width, 700)
@@ -518,6 +519,27 @@ def test_it_is_light_or_dark_as_the_reader_likes(page: Page) -> None:
         low = browser.run(CONTRASTS)
         assert low == [], f"hard to read in {scheme}: {low}"
     assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 27)"
+
+
+def test_what_is_printed_on_a_light_ground_can_be_read(page: Page) -> None:
+    code = """for (const ground of ["47", "107", "7;47", "48;5;255", "48;2;250;240;200"]) {
+        console.log(`\\x1b[${ground}m on ${ground} \\x1b[0m`)
+    }"""
+    job = page.submit(code)
+    page.daemon.ctl("wait", str(job))
+    browser = page.open_job(job)
+    browser.sees("250;240;200", ".output")
+    assert browser.run(CONTRASTS) == []
+
+
+def test_of_many_paused_queues_the_first_are_named(page: Page) -> None:
+    for number in range(12):
+        page.daemon.ctl("pause", f"many-{number:02}", check=True)
+    browser = page.enter()
+    browser.sees("many-04 and 7 others are paused", "#notices")
+    assert "–" not in browser.text(".queues")
+    for number in range(12):
+        page.daemon.ctl("resume", f"many-{number:02}", check=True)
 
 
 CONTRASTS = """

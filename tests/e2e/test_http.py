@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import socket
@@ -213,7 +214,8 @@ def test_output_comes_raw_and_whole(http_: Http) -> None:
     http_.wait(job)
     answer = http_.get(f"/jobs/{job}/logs")
     assert answer.content == b"\xff" * 3_000_000 + b"end"
-    assert answer.headers["x-stream-size"] == "3000003"
+    assert (answer.headers["x-stream-size"], answer.headers["x-stream-ended"]) == ("3000003", "true")
+    assert http_.get(f"/jobs/{job}/logs", params={"length": 0}).headers["x-stream-ended"] == "true"
     assert http_.get(f"/jobs/{job}/logs", params={"offset": 3_000_000}).content == b"end"
 
 
@@ -261,6 +263,7 @@ def test_the_same_submit_again_is_the_same_job(http_: Http) -> None:
         ("GET", f"/jobs/{'9' * 5000}", {}, 404, "unknown_op"),
         ("GET", "/jobs/0", {}, 404, "not_found"),
         ("GET", "/nothing", {}, 404, "unknown_op"),
+        ("GET", "/jobs/", {}, 404, "unknown_op"),
         ("PUT", "/jobs", {}, 405, "unknown_op"),
         ("GET", "/jobs", {"params": {"limit": "x"}}, 400, "bad_request"),
         ("GET", "/jobs", {"params": {"stat": "queued"}}, 400, "bad_request"),
@@ -271,6 +274,8 @@ def test_the_same_submit_again_is_the_same_job(http_: Http) -> None:
         ("POST", "/jobs", {"json": {"code": "1", "memory": "1K"}}, 422, "below_floor"),
         ("POST", "/jobs", {"json": {"code": "1", "webhook": "http://127.0.0.1/"}}, 403, "not_allowed"),
         ("POST", "/jobs", {"json": {"code": 1}}, 400, "bad_request"),
+        ("POST", "/jobs", {"json": {}}, 400, "bad_request"),
+        ("POST", "/jobs", {"json": {"type": "python"}}, 400, "bad_request"),
         ("POST", "/jobs", {"json": []}, 400, "bad_request"),
         ("POST", "/jobs", {"content": b"\xff"}, 400, "bad_request"),
         ("POST", "/jobs", {"content": b"[" * 100_000}, 400, "bad_request"),
@@ -289,6 +294,61 @@ def test_a_refusal_is_a_problem_with_the_protocols_code(
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
+
+
+def test_a_wrong_method_is_told_all_that_there_are(http_: Http) -> None:
+    for path, methods in (("/jobs", {"GET", "HEAD", "POST"}), ("/jobs/1", {"GET", "HEAD", "DELETE"})):
+        answer = http_.client.put(path)
+        assert set(answer.headers["allow"].split(", ")) == methods
+        assert all(method in answer.json()["detail"] for method in methods)
+
+
+def test_what_is_no_request_is_a_problem_too(http_: Http) -> None:
+    with connection_to(http_) as client:
+        client.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
+        head, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["code"] == "bad_request"
+
+
+def test_a_client_that_goes_or_says_too_much_is_no_defect(daemon: Daemon, http_: Http) -> None:
+    refused = ("POST", "/jobs", "400")
+    before = metrics_of(http_)["workerctl_http_requests_total"].get(refused, 0)
+    head = f"Host: localhost\r\nAuthorization: Bearer {http_.token}\r\nContent-Type: application/json\r\n"
+    with connection_to(http_) as client:
+        client.sendall(f'POST /jobs HTTP/1.1\r\n{head}Content-Length: 99\r\n\r\n{{"code": "'.encode())
+    wait_until(
+        lambda: metrics_of(http_)["workerctl_http_requests_total"].get(refused, 0) == before + 1, saying="its end"
+    )
+    with connection_to(http_) as client, contextlib.suppress(ConnectionError):
+        client.sendall(f"GET /events HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(17):
+            client.sendall(b"100000\r\n" + b"x" * (1 << 20) + b"\r\n")
+        assert read_all(client).startswith(b"HTTP/1.1 200 OK")
+    wait_until(lambda: metrics_of(http_)["workerctl_http_event_streams"][()] == 0, saying="the end of the stream")
+    assert "a defect" not in daemon.words()
+
+
+def test_the_head_of_a_stream_without_end_has_one(http_: Http) -> None:
+    head = f"Host: localhost\r\nAuthorization: Bearer {http_.token}\r\n"
+    with connection_to(http_) as client:
+        client.sendall(
+            f"HEAD /events HTTP/1.1\r\n{head}\r\nGET /token HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode()
+        )
+        first, _, second = read_all(client).partition(b"\r\n\r\n")
+    assert b"content-type: text/event-stream" in first
+    assert second.endswith(b'{"role":"write"}')
+
+
+def connection_to(http_: Http) -> socket.socket:
+    host, port = http_.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def read_all(client: socket.socket) -> bytes:
+    """What comes until the other side closes."""
+    return b"".join(iter(lambda: client.recv(1 << 16), b""))
 
 
 def test_a_body_without_a_length_is_bounded_too(http_: Http) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from supervisor.gateway.pages import FOLDER
 from tests.e2e.gateway_client import SETTINGS, TICKS, Http, frames_of, output_of
 from tests.harness import title_of, tree_of, wait_until
 
@@ -167,4 +168,5 @@ def test_too_many_requests_are_refused(make_daemon: Any) -> None:
     assert refused and len(refused) < 40
     assert refused[0].json()["code"] == "rate_limited"
     assert "retry-after" in refused[0].headers
+    assert {stranger.get(f"/{path.name}").status_code for path in FOLDER.iterdir()} == {200}, "the page comes whole"
     wait_until(lambda: http_.get("/health").status_code == 200, 10, "more tokens")

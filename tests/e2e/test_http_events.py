@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -123,6 +125,18 @@ def test_a_stalled_stream_holds_up_nobody_and_is_dropped(daemon: Daemon, http_: 
     wait_until(lambda: streams() == 0, 40, "the end of the stalled streams")
     for client in stalled:
         client.close()
+
+
+def test_streams_that_are_asked_for_together_are_bounded_too(http_: Http) -> None:
+    host, port = http_.url.removeprefix("http://").split(":")
+    asked = f"GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {http_.token}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection((host, int(port)), timeout=30)) for _ in range(150)]
+        for client in clients:
+            client.sendall(asked)
+        answers = [client.recv(len("HTTP/1.1 200")) for client in clients]
+        assert Counter(answers) == {b"HTTP/1.1 200": 128, b"HTTP/1.1 503": 22}
+    wait_until(lambda: metrics_of(http_)["workerctl_http_event_streams"][()] == 0, 20, "the end of the streams")
 
 
 def test_connections_that_send_no_head_are_closed(http_: Http) -> None:

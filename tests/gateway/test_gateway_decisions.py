@@ -25,8 +25,9 @@ from supervisor.gateway.meter import MOST_QUEUES, OTHERS, Meter
 from supervisor.gateway.rate import MOST_ADDRESSES, Buckets
 from supervisor.gateway.records import NewJob
 from supervisor.gateway.rest import Rest
+from supervisor.gateway.scrape import families
 from supervisor.gateway.sse import Place, Streams, frame_of
-from supervisor.gateway.submission import fields_of, file_name
+from supervisor.gateway.submission import check_script, fields_of, file_name
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,9 @@ def test_the_addresses_that_are_remembered_are_bounded() -> None:
         ("https://a.example/hooks/../admin", "https://a.example/hooks", False),
         ("https://a.example/hooks/%2e%2e/admin", "https://a.example/hooks", False),
         ("https://a.example/hooks/%252e%252e/admin", "https://a.example/hooks", False),
+        ("https://a.example/hooks/%25252e%25252e/admin", "https://a.example/hooks", False),
+        ("https://a.example/hooks/..;x/admin", "https://a.example/hooks", False),
+        ("https://a.example/hooks/%25zz..", "https://a.example/hooks", True),
         ("ftp://a.example/", "https://a.example", False),
         ("https://a.example/\n", "https://a.example", False),
         ("https://a.example:x/", "https://a.example", False),
@@ -205,6 +209,13 @@ def test_a_value_that_means_nothing_is_refused_by_name(members: dict[str, Any]) 
         fields_of(new(**members), b"1")
 
 
+@pytest.mark.parametrize("kind", [None, "python"])
+def test_a_missing_script_is_asked_for_by_the_name_that_http_has_for_it(kind: str | None) -> None:
+    with pytest.raises(RequestError, match="`code`"):
+        check_script(new(type=kind), None)
+    check_script(new(type="resize"), None)
+
+
 def test_a_place_is_what_follow_must_be_told_to_go_on() -> None:
     place = Place(7, 3, None, 0, 0, output=True)
     assert place.fields() == {"job": 7, "after": 3, "output": True, "stdout": 0, "stderr": 0}
@@ -257,6 +268,16 @@ def test_queues_beyond_the_first_so_many_share_a_label() -> None:
     assert len(labels) == MOST_QUEUES + 1
     assert OTHERS in labels
     assert meter.queue("q0") == "q0"
+
+
+def test_one_paused_queue_among_those_that_share_a_label_is_seen() -> None:
+    queues = [
+        {"name": f"q{number}", "paused": number == MOST_QUEUES + 3, "jobs": {}} for number in range(MOST_QUEUES + 9)
+    ]
+    status = {"version": "1", "uptime_s": 1.0, "queues": queues}
+    found = {family.name: family for family in families({"status": "healthy"}, status, [], Meter())}
+    paused = {sample.labels["queue"]: sample.value for sample in found["workerctl_queue_paused"].samples}
+    assert (paused["q0"], paused[OTHERS]) == (0.0, 1.0)
 
 
 def test_the_document_names_every_operation_and_only_known_codes() -> None:

@@ -5,10 +5,11 @@ import { announce, byId, h, setText } from "./elements.js";
 import { JobView } from "./job.js";
 import { Overview } from "./overview.js";
 import * as session from "./session.js";
-import { duration, visible } from "./words.js";
+import { duration, many, visible } from "./words.js";
 
 const LINKS = { live: "live", lost: "reconnecting", idle: "not connected" };
 const AGAIN_MS = 1500;
+const NAMED_QUEUES = 5;
 let view = null;
 let turn = 0;
 
@@ -28,8 +29,7 @@ const shell = {
     setText(byId("daemon"), `${location.host}  ·  ${version}  ·  up ${duration(Math.floor(uptime_s))}`);
     notice("state", state === "running" ? null : `The daemon is ${state}: it starts no more jobs.`);
     notice("upgrade", upgrade ? "The daemon is going over to new code." : null);
-    const queues = paused.includes("*") ? "All queues are" : paused.length === 1 ? `The queue ${paused[0]} is` : `The queues ${paused.join(", ")} are`;
-    notice("paused", paused.length ? `${visible(queues)} paused: no more jobs of ${paused.length === 1 && paused[0] !== "*" ? "it" : "them"} start.` : null);
+    notice("paused", paused.length ? visible(pauseWords(paused)) : null);
   },
 
   health({ status, reasons }) {
@@ -41,6 +41,14 @@ const shell = {
     else announce(problem.message);
   },
 };
+
+function pauseWords(paused) {
+  if (paused.includes("*")) return "All queues are paused: no more jobs start.";
+  if (paused.length === 1) return `The queue ${paused[0]} is paused: no more jobs of it start.`;
+  const others = paused.length - NAMED_QUEUES;
+  const names = paused.slice(0, NAMED_QUEUES).join(", ") + (others > 0 ? ` and ${many(others, "other")}` : "");
+  return `The queues ${names} are paused: no more jobs of them start.`;
+}
 
 function notice(kind, text) {
   const known = byId(`notice-${kind}`);

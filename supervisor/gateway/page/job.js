@@ -232,11 +232,12 @@ class ProgressBar {
   #words = h("span", { class: "words" });
   element = h("div", { class: "progress", hidden: true }, this.#bar, this.#words);
 
-  show({ progress, state }) {
+  show({ progress }) {
     this.element.hidden = progress === null;
     if (progress === null) return;
     const { percentage, stage, message } = progress;
-    setAttribute(this.#bar, "value", percentage ?? (isFinal(state) ? 0 : null));
+    this.#bar.hidden = percentage === null;
+    setAttribute(this.#bar, "value", percentage);
     const share = percentage === null ? null : `${percentage.toLocaleString("en", { maximumFractionDigits: 1 })} %`;
     setText(this.#words, [share, stage, message].filter(Boolean).map(visible).join("  ·  "));
   }

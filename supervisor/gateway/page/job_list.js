@@ -139,7 +139,7 @@ function jobTable() {
       { title: "Name", class: "grow name", text: ({ name }) => visible(name), full: ({ name }) => visible(name) },
       { title: "State", class: "state", text: stateWords, state: ({ state }) => state },
       { title: "Reason", class: "reason", text: (job) => visible(ending(job)), full: ({ message }) => (message ? visible(message) : null) },
-      { title: "Queue", class: "wide", text: ({ queue }) => visible(queue) },
+      { title: "Queue", class: "wide queue", text: ({ queue }) => visible(queue), full: ({ queue }) => visible(queue) },
       { title: "Attempt", class: "number wide", text: ({ attempt, retries }) => (attempt ? `${attempt} of ${Math.max(attempt, retries + 1)}` : "") },
       { title: "Ran", class: "number wide", text: ran },
       { title: "When", class: "number when", text: (job) => ago(whenOf(job)), full: (job) => moment(whenOf(job)) },

@@ -140,9 +140,19 @@ function fill(element, runs) {
   element.replaceChildren(...runs.map(span));
 }
 
+const DARK_INK = "rgb(20, 23, 26)";
+
+/** Whether what has no colour of its own, which is light, could not be read on this ground. */
+function isLight(ground) {
+  if (typeof ground !== "string") return ground === 7 || ground === 15;
+  const [red, green, blue] = ground.match(/[0-9]+/g);
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 130;
+}
+
 function span({ text, style }) {
   const classes = Object.keys(style).filter((name) => style[name] === true);
-  const { fg, bg } = style;
+  const { bg } = style;
+  const fg = style.fg ?? (isLight(bg) ? DARK_INK : undefined);
   if (fg !== undefined) classes.push(typeof fg === "number" ? `inked fg${fg}` : "inked");
   if (bg !== undefined) classes.push(typeof bg === "number" ? `grounded bg${bg}` : "grounded");
   if (!classes.length) return text;

@@ -210,9 +210,9 @@ function queueTable() {
     columns: [
       { title: "Queue", class: "key grow", text: ({ name }) => visible(name), href: ({ name }) => `#/?queue=${encodeURIComponent(name)}` },
       { title: "", class: "state", text: ({ paused }) => (paused ? "paused" : ""), state: ({ paused }) => (paused ? "paused" : null) },
-      { title: "Queued", class: "number", text: ({ jobs }) => count(jobs.queued) },
-      { title: "Running", class: "number", text: ({ jobs }) => count(jobs.running) },
-      { title: "Scheduled", class: "number wide", text: ({ jobs }) => count(jobs.scheduled) },
+      { title: "Queued", class: "number", text: ({ jobs }) => count(jobs.queued ?? 0) },
+      { title: "Running", class: "number", text: ({ jobs }) => count(jobs.running ?? 0) },
+      { title: "Scheduled", class: "number wide", text: ({ jobs }) => count(jobs.scheduled ?? 0) },
     ],
   });
 }
