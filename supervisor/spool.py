@@ -15,6 +15,7 @@ from typing import Final
 from supervisor.paths import Paths
 
 HASH_PIECE: Final = 1 << 20
+_READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class BadContent(Exception):
@@ -134,12 +135,24 @@ def create_output_at(path: str, owner: int | None) -> tuple[int, int]:
         raise
 
 
+def _open_at_any_mode(path: str) -> int:
+    """Of an ordinary user's daemon: what a job of its uid closed with chmod is still the daemon's."""
+    try:
+        return os.open(path, _READ_FLAGS)
+    except PermissionError:
+        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", 0o600)
+        return os.open(path, _READ_FLAGS)
+    finally:
+        os.close(handle)
+
+
 def open_output(paths: Paths, job: int, attempt: int, stream: str) -> int | None:
     """A reading fd of an output, None when it does not exist. What a job wrote to is opened as hostile."""
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(output_path(paths, job, attempt, stream), flags)
-    except (FileNotFoundError, BlockingIOError):
+        descriptor = _open_at_any_mode(output_path(paths, job, attempt, stream))
+    except (FileNotFoundError, BlockingIOError, PermissionError):
         return None
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor

@@ -14,7 +14,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from supervisor.paths import NAME
 
 _BACKLOG: Final = 512
 _FOLDER_LOCK_S: Final = 5.0
+_SO_PASSRIGHTS: Final = 83
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def bind(path: str, group: str | None) -> Listener:
 
 def _bind(path: str, gid: int | None) -> Listener:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    _refuse_descriptors(listener)
     umask = os.umask(0o177)
     try:
         listener.bind(path)
@@ -70,6 +72,13 @@ def _bind(path: str, gid: int | None) -> Listener:
     # Nobody can connect before this line, whatever the mode was.
     listener.listen(_BACKLOG)
     return Listener(listener, path, _identity(os.lstat(path)))
+
+
+def _refuse_descriptors(listener: socket.socket) -> None:
+    """HAZARD: whoever drops the last descriptor of a socket that lingers (SO_LINGER) waits for it inside the kernel, and
+    a client can make that us. Connections inherit this. Before Linux 6.16 it cannot be had."""
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Final
 from supervisor.arbiter import prctl, proc
 from supervisor.arbiter.handover import LeftOrphans
 from supervisor.child import MARK_VARIABLE
+from supervisor.sandbox.tree import signal_below
 
 UNKILLABLE_AFTER_S: Final = 5.0
 
@@ -92,6 +93,8 @@ class Orphans:
 
     def _kill(self, pid: int, pidfd: int) -> bool:
         """True when this orphan need not be waited for."""
+        if pid in self._seen_at_s:
+            signal_below(pid, signal.SIGKILL)  # it was killed before: one that traces it may keep it from its end
         self._seen_at_s.setdefault(pid, time.monotonic())
         try:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -13,6 +13,7 @@ _WORDS: Final = {
     errno.ENOMEM: "memory",
     errno.EMFILE: "open files",
     errno.ENFILE: "open files",
+    errno.ETOOMANYREFS: "descriptors under way between processes",
 }
 
 

@@ -16,7 +16,7 @@ from supervisor.runtime.interpreter import Interpreter
 from supervisor.runtime.plan import Plan
 
 KINDS: Final = ("node", "python")
-LATE_LIMITS: Final = frozenset({"CPU", "NPROC", "NOFILE", "FSIZE"})
+LATE_LIMITS: Final = frozenset({"CPU", "NOFILE", "FSIZE"})
 """Limits that an interpreter does not look at while it boots: they are set when the job is known."""
 
 _SOURCES: Final = os.path.join(os.path.dirname(__file__), "gates")

@@ -126,8 +126,6 @@ def _rlimits(spec: JobSpec, interpreter: Interpreter | None) -> dict[str, tuple[
         data = _data_bytes(limits.memory_bytes, interpreter)
         if data is not None:
             rlimits["DATA"] = (data, data)
-    if limits.processes is not None:
-        rlimits["NPROC"] = (limits.processes, limits.processes)
     if limits.open_files is not None:
         rlimits["NOFILE"] = (limits.open_files, limits.open_files)
     file_size = _file_size_bytes(spec)

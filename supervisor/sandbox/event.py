@@ -53,8 +53,8 @@ class Ended:
     status: raw wait status of the main process (9 if it is stuck itself). killed_for: "memory" or "cpu" if
     the keeper's own kill really hit, or the kernel's for the memory limit of the job's cgroup. on_request: the main process ended after the keeper had begun to obey
     end(). peak_memory_bytes: largest sample of the tree (0 if it ended before the first). peak_processes:
-    threads, sampled. leftover_killed: processes that outlived the main process. stuck: not empty 5 s after
-    SIGKILL.
+    threads, sampled, and no fewer than were left at the end. leftover_killed: processes that outlived the main
+    process. stuck: not empty 5 s after SIGKILL.
     """
 
     status: int

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from supervisor.sandbox.site import Site
 
 _STUCK_AFTER_S = 5.0
+_DEEPER_AFTER_S = 0.2
 _PAUSE_MS = 5
 _FOR_EVER = -1
 _LONGEST_PAUSE_S = 3600.0
@@ -156,7 +157,7 @@ class Keeper:
     def _until_passed(self, gate: Gate, watch: Watch) -> bool:
         """Waits, with nothing measured, until there is a job and the program has taken it. False: it never took one."""
         pidfd = os.pidfd_open(self._main)
-        self._talk.say(("gated",), [pidfd])
+        self._talk.say(("gated", self._site.processes_beside_job), [pidfd])
         os.close(pidfd)
         self._talk.also(gate.fileno())
         hears = True
@@ -269,13 +270,16 @@ class Keeper:
 
     def _empty(self) -> bool:
         """Kills until there is no child left. Returns True if that did not succeed: a process is stuck."""
-        deadline_s = time.monotonic() + _STUCK_AFTER_S
+        began_s = time.monotonic()
         while self._tree.has_children:
             self._reap()
-            if time.monotonic() > deadline_s:
+            if time.monotonic() > began_s + _STUCK_AFTER_S:
                 break
             if self._tree.has_children:
                 self._kill()
+                if time.monotonic() > began_s + _DEEPER_AFTER_S:
+                    # HAZARD: a process that one below it traces stays in its exit, killed as it is, until the tracer ends.
+                    self._tree.signal(syscalls.SIGKILL)
                 self._talk.pause(_PAUSE_MS)
         return self._tree.has_children
 
@@ -290,7 +294,7 @@ class Keeper:
             watch.used_cpu_s,
             watch.peak_memory_bytes,
             watch.max_rss_bytes,
-            watch.peak_threads,
+            max(watch.peak_threads, 1 + self._leftover),
             self._leftover,
             stuck,
             group is not None and group.pids_refused(),

@@ -28,13 +28,14 @@ from supervisor.sandbox.mechanisms import (
     system_calls,
     user_namespace,
 )
+from supervisor.sandbox.site import Site
 from supervisor.sandbox.tree import NamespaceTree, SubreaperTree, Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervisor.sandbox.site import Order, Room, Site
+    from supervisor.sandbox.site import Order, Room
 
 
 class Mechanism:
@@ -131,7 +132,7 @@ PRIVATE_NETWORK = Mechanism(
 PRIVATE_IPC = Mechanism(
     "private_ipc", "no System V or POSIX message queue of anybody else", remedy="namespaces",
     enforces={"ipc": "IPC namespace"},
-    clone=lambda room: syscalls.CLONE_NEWIPC,
+    clone=lambda room: syscalls.CLONE_NEWIPC, keeper=process.count_segments,
 )  # fmt: skip
 PRIVATE_HOSTNAME = Mechanism(
     "private_hostname", "the host's name is not shown", remedy="namespaces",
@@ -251,6 +252,19 @@ def enforced_by(rows: tuple[Mechanism, ...], site: Site) -> dict[str, str]:
     for row in rows:
         answer.update(row.tells(site))
     return answer
+
+
+def foretold(level: str) -> dict[str, str]:
+    """The same of a level that no holder was set up for, but for what a delegated cgroup would add.
+
+    Empty where the machine cannot have the level.
+    """
+    if level not in LEVELS:
+        return {}
+    try:
+        return enforced_by(mechanisms_of(level), Site(level, "", -1, -1, [], "", None))
+    except OSError:
+        return {}
 
 
 def remedies_of(level: str) -> dict[str, str]:

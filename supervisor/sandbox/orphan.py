@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from supervisor.sandbox.tree import children_of
+from supervisor.sandbox.tree import children_of, signal_below
 
 _PAUSE_MS = 5
 
@@ -24,6 +24,7 @@ class OrphanSweep:
 
     def __init__(self, known: set[int]) -> None:
         self.known = known
+        self._resisted: set[int] = set()
 
     def step(self) -> list[int]:
         """Kills and reaps what is there now; returns the pids that are left. Empty: all gone. Never blocks."""
@@ -31,6 +32,9 @@ class OrphanSweep:
         for pid in children_of(os.getpid()):
             if pid not in self.known and not _end(pid):
                 left.append(pid)
+                if pid in self._resisted:
+                    signal_below(pid, signal.SIGKILL)  # one that traces it may keep it from its end
+        self._resisted = set(left)
         # A reaped orphan's own children have come to us in the meantime: look again before saying "none".
         return left or [pid for pid in children_of(os.getpid()) if pid not in self.known]
 

@@ -61,6 +61,7 @@ class Room:
         self.job_dir = ""  # as the job sees it
         self.work_fd = -1  # the same folder, open
         self.tmpfs: list[str] = []  # mounts whose content counts as the job's memory
+        self.segments = ""  # the list of System V shared memory, where that is the job's alone: counts as its memory
         self.ruleset_fd = -1  # of Landlock
         self.group: Group | None = None  # the job's cgroup
         self.fallbacks: dict[str, str] = {}  # aspect -> what holds for this job instead of what the holder told

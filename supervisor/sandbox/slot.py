@@ -49,6 +49,7 @@ class Slot:
         self._keeper_pidfd: int | None = None
         self.keeper_pid: int | None = None  # None where the holder itself is the keeper
         self._program_pidfd: int | None = None
+        self._processes_beside_job = 0
         self._work_fd: int | None = None
         self._said: list[Event] = []
         self.use: Use | None = None  # of a job that runs for a second and longer
@@ -105,13 +106,16 @@ class Slot:
         if not self._over and not self._closed:
             self._say(("end", kill))
 
-    def limit(self, rlimits: dict[str, tuple[int, int]], user: int | None) -> None:
+    def limit(self, rlimits: dict[str, tuple[int, int]], user: int | None, processes: int | None) -> None:
         """Sets the kernel's limits of a program that waits behind its gate. OSError if it is gone, or may not be.
 
-        user: the slot's uid, where it is not our own.
+        user: the slot's uid, where it is not our own. processes: as Launch takes it.
         """
         if self._program_pidfd is None:
             raise ProcessLookupError(errno.ESRCH, "there is no program behind a gate")
+        if processes is not None:
+            ceiling = processes + self._processes_beside_job
+            rlimits = rlimits | {"NPROC": (ceiling, ceiling)}
         late_limits.limit(self._program_pidfd, rlimits, user)
 
     def open(
@@ -183,8 +187,8 @@ class Slot:
         self._work_fd = fds[0]
         self._said.append(Prepared(fds[0], job_dir, fallbacks))
 
-    def _gated(self, fds: list[int]) -> None:
-        self._program_pidfd = fds[0]
+    def _gated(self, fds: list[int], processes_beside_job: int) -> None:
+        self._program_pidfd, self._processes_beside_job = fds[0], processes_beside_job
         self._said.append(Gated())
 
     def _waiting(self, fds: list[int]) -> None:

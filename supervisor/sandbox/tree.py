@@ -79,26 +79,36 @@ class SubreaperTree(Tree):
     has_children = True  # a stuck process of an earlier job may be there: only wait4 knows
 
     def pids(self) -> list[int]:
-        found = children_of(os.getpid())
-        for pid in found:  # grows while it is walked
-            found.extend(children_of(pid))
-        return found
+        return descendants_of(os.getpid())
 
     def signal(self, number: int) -> None:
-        handles = {pid: handle for pid in self.pids() if (handle := _handle(pid)) is not None}
-        # Listed again after the handles are open: what has the number of a descendant now and is still alive
-        # behind its handle is that descendant, not a stranger who got a freed number.
-        confirmed = set(self.pids())
-        for pid, handle in handles.items():
-            if pid in confirmed:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    syscalls.signal_by_pidfd(handle, number)
-            os.close(handle)
+        signal_below(os.getpid(), number)
 
     def kill(self) -> None:
         for pid in children_of(os.getpid()):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, syscalls.SIGKILL)  # an unreaped child of ours: the number cannot have changed hands
+
+
+def descendants_of(pid: int) -> list[int]:
+    """All below a process."""
+    found = children_of(pid)
+    for child in found:  # grows while it is walked
+        found.extend(children_of(child))
+    return found
+
+
+def signal_below(pid: int, number: int) -> None:
+    """Sends a signal to all descendants of a process, which is the caller or an unreaped child of it."""
+    handles = {below: handle for below in descendants_of(pid) if (handle := _handle(below)) is not None}
+    # Listed again after the handles are open: what has the number of a descendant now and is still alive
+    # behind its handle is that descendant, not a stranger who got a freed number.
+    confirmed = set(descendants_of(pid))
+    for below, handle in handles.items():
+        if below in confirmed:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                syscalls.signal_by_pidfd(handle, number)
+        os.close(handle)
 
 
 def children_of(pid: int) -> list[int]:

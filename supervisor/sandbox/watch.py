@@ -22,6 +22,9 @@ _LONGEST_INTERVAL_S = 1.0
 _SHARE_OF_A_CORE = 0.02
 _READINGS = 3
 _NEVER_S = float("inf")
+_MEMORY_LINE = b"RssAnon:"
+_INODE_BYTES = 1024  # about what the kernel has for a name and an inode; so much a tmpfs counts for each
+_SEGMENT_RSS_FIELD = 14  # of /proc/sysvipc/shm
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Of proc_pid_stat(5), counted behind the name; utime and cutime are each followed by their system time.
 _UTIME_FIELD, _CUTIME_FIELD, _THREADS_FIELD, _START_FIELD = 11, 13, 17, 19
@@ -33,6 +36,7 @@ class Watch:
     def __init__(self, tree: Tree, room: Room, order: Order) -> None:
         self._tree = tree
         self._tmpfs = room.tmpfs
+        self._segments = room.segments
         self._group = room.group
         self._memory_bytes = order.memory_bytes
         self._cpu_s = order.cpu_s
@@ -120,7 +124,7 @@ class Watch:
         return threads
 
     def _memory(self, pids: list[int]) -> int:
-        files_bytes = self._in_tmpfs()
+        files_bytes = self._in_tmpfs() + self._in_segments()
         simple_bytes = sum(sum(_resident(pid)) for pid in pids) + files_bytes
         if self._memory_bytes is None or simple_bytes <= self._memory_bytes:
             return simple_bytes
@@ -138,8 +142,10 @@ class Watch:
         anonymous_bytes = shared_bytes = 0
         for pid in pids:
             shares = _read(f"/proc/{pid}/smaps_rollup")
-            own, common = _kib(shares, b"Pss_Anon:", b"Pss_Shmem:") if shares else _resident(pid)
-            anonymous_bytes += own
+            own, common, tables = _resident(pid)
+            if shares:
+                own, common = _kib(shares, b"Pss_Anon:", b"Pss_Shmem:")
+            anonymous_bytes += own + tables
             shared_bytes += common
         return anonymous_bytes + max(shared_bytes, files_bytes)
 
@@ -148,7 +154,15 @@ class Watch:
         for place in self._tmpfs:
             state = os.statvfs(place)
             used_bytes += (state.f_blocks - state.f_bfree) * state.f_frsize
+            used_bytes += (state.f_files - state.f_ffree) * _INODE_BYTES
         return used_bytes
+
+    def _in_segments(self) -> int:
+        """Of System V shared memory, which is there whether somebody has it mapped or not."""
+        if not self._segments:
+            return 0
+        rows = _read(self._segments).splitlines()[1:]
+        return sum(int(row.split()[_SEGMENT_RSS_FIELD]) for row in rows)
 
 
 def _read(path: str) -> bytes:
@@ -159,7 +173,21 @@ def _read(path: str) -> bytes:
 
 
 def _resident(pid: int) -> tuple[int, ...]:
-    return _kib(_read(f"/proc/{pid}/status"), b"RssAnon:", b"RssShmem:")
+    """Anonymous, shared, and in page tables."""
+    status = _read(f"/proc/{pid}/status")
+    if _MEMORY_LINE not in status:
+        # HAZARD: a process goes on when its first thread has ended, and then only its other threads tell what it has.
+        status = _of_another_thread(pid)
+    return _kib(status, _MEMORY_LINE, b"RssShmem:", b"VmPTE:")
+
+
+def _of_another_thread(pid: int) -> bytes:
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return b""
+    statuses = (_read(f"/proc/{pid}/task/{thread}/status") for thread in threads if int(thread) != pid)
+    return next((status for status in statuses if _MEMORY_LINE in status), b"")
 
 
 def _kib(text: bytes, *names: bytes) -> tuple[int, ...]:

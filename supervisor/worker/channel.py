@@ -1,13 +1,16 @@
 """The job's own words: progress and result, as newline-delimited JSON over a socketpair.
 
-Hostile: lines have a cap, values have caps, anything else is ignored. Only plain recv is used, which never accepts
-fds that a job sends along. A job that floods it is read a bounded amount at a time, and always read: one that wrote
-into a full channel would hang.
+Hostile: lines have a cap, values have caps, anything else is ignored. A job that floods it is read a bounded amount at
+a time, and always read: one that wrote into a full channel would hang. Descriptors that a job sends along are never
+accepted: nothing is heard of it from then on.
 """
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -17,6 +20,7 @@ from supervisor.wire.frame import FrameTooLarge, LineBuffer
 
 MAX_LINE: Final = MAX_RESULT_BYTES + 1024
 READ_BUDGET: Final = 1 << 20
+LONGEST_DROP_S: Final = 0.05
 
 
 class _Say(msgspec.Struct, tag_field="type", tag="progress"):
@@ -38,6 +42,7 @@ class Channel:
     def __init__(self) -> None:
         self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._ours.setblocking(False)
+        signal.signal(signal.SIGALRM, _wake)
         self._lines = LineBuffer(MAX_LINE)
         self._open = True
         self._deaf = False
@@ -62,21 +67,26 @@ class Channel:
         budget = READ_BUDGET
         while self._open and budget > 0:
             try:
-                data = self._ours.recv(65536)
+                with _dropping():
+                    data, _, told, _ = self._ours.recvmsg(65536)
             except BlockingIOError:
                 break
             except OSError:
-                data = b""
+                data, told = b"", 0
             if not data:
                 self._open = False
                 break
             budget -= len(data)
             if not self._deaf:
                 self._take(data)
+            if told & socket.MSG_CTRUNC:
+                self.refused = "it sent descriptors over its channel; nothing after them was heard"
+                self._open = False
 
     def close(self) -> None:
         """Gives up both ends."""
-        self._ours.close()
+        with _dropping():
+            self._ours.close()
         self.theirs.close()
         self._open = False
 
@@ -100,6 +110,21 @@ class Channel:
                 self.refused = f"its result is larger than {MAX_RESULT_BYTES >> 10} KiB and was not kept"
         elif len(line) <= MAX_PROGRESS_BYTES:
             self.progress = Progress(percentage=_percentage(said.percentage), stage=said.stage, message=said.message)
+
+
+@contextlib.contextmanager
+def _dropping() -> Iterator[None]:
+    """HAZARD: the last holder of a socket closes it, and a job can make us the last of one that lingers (SO_LINGER): the
+    kernel then waits in our name, for an hour if the job said so, until a signal comes."""
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_DROP_S, LONGEST_DROP_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _wake(number: int, frame: object) -> None:
+    """Nothing to do: that a signal came is enough."""
 
 
 def _percentage(value: float | None) -> float | None:

@@ -153,7 +153,7 @@ class Comparison:
     def _open(self, slot: Slot, plan: Plan) -> None:
         content = gate.message(self._type, plan)
         assert content is not None
-        slot.limit(gate.late(plan), self._equipment.slot_uid)
+        slot.limit(gate.late(plan), self._equipment.slot_uid, _LIMITS.processes)
         slot.open(content, memory_bytes=_LIMITS.memory_bytes, cpu_s=PATIENCE_S, processes=_LIMITS.processes)
 
 

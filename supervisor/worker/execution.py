@@ -207,7 +207,7 @@ class Execution(Attempt):
         self._silent_at = None
         Workspace(spare.work_fd, self._equipment.slot_uid, Spool(self._equipment.paths)).fill(self.lease)
         try:
-            self.slot.limit(gate.late(plan), self._equipment.slot_uid)
+            self.slot.limit(gate.late(plan), self._equipment.slot_uid, self._limits.processes)
         except OSError as error:
             logger.warning("a pre-started {} cannot be limited: {}", self.lease.type, error)
             self._not_begun()

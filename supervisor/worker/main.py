@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from typing import Final
 
@@ -17,6 +18,7 @@ from supervisor.worker.handlers import HandlerWorker
 from supervisor.worker.loop import MAX_UNSTARTED, SHORTEST_REST_S, Worker
 from supervisor.worker.scripts import ScriptWorker
 
+MOST_OPEN_FILES: Final = 1 << 20
 EXIT_OK: Final = 0
 EXIT_STUCK: Final = 5
 """A process that cannot be killed is in this worker's tree: the arbiter finds it and parks the slot."""
@@ -30,6 +32,7 @@ def run(context: WorkerContext) -> int:
     """The life of a worker process; returns its exit status."""
     log.configure(f"worker {context.name}", context.settings.log)
     become_subreaper()
+    _raise_open_files()
     equipment = _equip(context)
     kind: type[Worker] = ScriptWorker if context.pool.handler is None else HandlerWorker
     worker = kind(context, equipment)
@@ -50,6 +53,16 @@ def run(context: WorkerContext) -> int:
         context.scoreboard.say(f"{RECYCLE_WORD}{worker.worn}")
         return EXIT_RECYCLED
     return EXIT_OK
+
+
+def _raise_open_files() -> None:
+    """HAZARD: what a user's processes have sent one another and not yet received counts for the user as a whole, and
+    sending fails from the sender's own limit of open files on. A job of our uid that receives nothing would stop us, our
+    holder and our keepers, if we had not a higher limit than a job."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _equip(context: WorkerContext) -> Equipment:

@@ -17,6 +17,8 @@ from supervisor.spool import create_output_at, make_output_folder, output_path, 
 
 TAIL_BYTES: Final = 16 << 10
 FULL_BELOW_BYTES: Final = 64 << 10
+SPARE_BYTES: Final = 1 << 20
+"""So much more of the disk than its size says a stream may take: file systems take some ahead."""
 STREAMS: Final = ("stdout", "stderr")
 
 
@@ -84,8 +86,10 @@ class Output:
         return os.fstat(self._stdout_reader).st_size, os.fstat(self._stderr_reader).st_size
 
     def over(self) -> bool:
-        """Whether a stream is larger than its cap."""
-        return self.cap_bytes is not None and max(self.sizes()) > self.cap_bytes
+        """Whether a stream is larger than its cap, or takes far more of the disk: it can be reserved behind its end."""
+        if self.cap_bytes is None:
+            return False
+        return max(self.sizes()) > self.cap_bytes or max(self._taken()) > 2 * self.cap_bytes + SPARE_BYTES
 
     def tail_of_stderr(self) -> bytes:
         """The last 16 KiB that the job wrote to stderr."""
@@ -99,12 +103,17 @@ class Output:
         return room.f_bavail * room.f_frsize < FULL_BELOW_BYTES
 
     def cut(self) -> None:
-        """Cuts each stream to its cap. Only once no process of the job is alive."""
+        """Cuts each stream to its cap, and what is reserved behind its end. Only once no process of the job is alive."""
         if self.cap_bytes is None:
             return
-        for reader in (self._stdout_reader, self._stderr_reader):
-            if os.fstat(reader).st_size > self.cap_bytes:
-                os.ftruncate(reader, self.cap_bytes)
+        for reader, taken in zip((self._stdout_reader, self._stderr_reader), self._taken(), strict=True):
+            size = os.fstat(reader).st_size
+            if size > self.cap_bytes or taken > size + SPARE_BYTES:
+                os.ftruncate(reader, min(size, self.cap_bytes))
+
+    def _taken(self) -> tuple[int, int]:
+        """Bytes of the disk."""
+        return os.fstat(self._stdout_reader).st_blocks * 512, os.fstat(self._stderr_reader).st_blocks * 512
 
     def show(self) -> None:
         """Sees to it that what was written can be found in its place; here it can from the start."""

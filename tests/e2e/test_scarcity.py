@@ -194,3 +194,35 @@ def try_submit(daemon: Daemon) -> int | None:
         return submit(daemon)
     except (OSError, AssertionError):
         return None
+
+
+HOARDER = """
+import socket, time
+ends, sent = [], 0
+try:
+    while sent < 5000:
+        ends.append(socket.socketpair())
+        socket.send_fds(ends[-1][0], [b"x"], [0] * 250)
+        sent += 250
+except OSError as error:
+    print("stopped at", sent, error, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="jobs of a root daemon have a user of their own")
+@pytest.mark.parametrize("name", ["namespace", "landlock", "plain"])
+def test_a_job_that_leaves_descriptors_under_way_is_no_want_of_the_others(
+    make_daemon: Callable[..., Daemon], name: str
+) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 < hard < 4096:
+        pytest.skip("the user may not have more open files than a job")
+    with limited(os.getpid(), resource.RLIMIT_NOFILE, 1024):
+        daemon = make_daemon(settings=level(name)).start()
+    asked = {"source": HOARDER, "type": "python", "limits": {"open_files": 1024}}
+    hoarder = Raw(daemon).ask(op="submit", request_id=os.urandom(8).hex(), **asked)["value"]["job"]
+    wait_until(lambda: b"stopped at 1250" in daemon.ctl("logs", str(hoarder)).stdout, 20, "the hoard")
+    for _ in range(3):
+        done = daemon.ctl("run", "-", "--runtime", "shell", stdin=b"exit 3")
+        assert done.returncode == 3, done.stderr

@@ -9,6 +9,8 @@ import contextlib
 import importlib.util
 import os
 import pathlib
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -168,6 +170,67 @@ def test_the_next_job_of_a_worker_sees_nothing_of_the_last(tortured: Daemon, tmp
         for name in os.listdir(place):
             if name.startswith("left-"):
                 os.unlink(f"{place}/{name}")  # plain jobs may write there: they are confined by nothing
+
+
+def test_output_that_a_job_closed_to_its_user_is_shown(tortured: Daemon, tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "closes.sh"
+    script.write_text("chmod 0 /proc/self/fd/1; echo hidden; exit 0")
+    assert tortured.ctl("run", str(script)).stdout == b"hidden\n"
+    assert tortured.ctl("logs", "@last").stdout == b"hidden\n"
+
+
+@pytest.mark.parametrize("name", ["few.sh", "few.py"])
+def test_a_job_of_few_processes_gets_them_whatever_else_its_user_runs(
+    tortured: Daemon, tmp_path: pathlib.Path, name: str
+) -> None:
+    script = tmp_path / name
+    texts = {"few.sh": "for i in 1 2 3 4; do /bin/true & done; wait", "few.py": "import os\nos.fork() and os.wait()"}
+    script.write_text(texts[name])
+    others = [subprocess.Popen(["/bin/sleep", "60"]) for _ in range(24)]
+    try:
+        for _ in range(3):  # cold, and in an interpreter that waited
+            done = tortured.ctl("run", "--processes", "16", str(script))
+            assert done.returncode == 0, done.stderr
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+
+
+TRACED = """
+import ctypes, os, signal, time
+main = os.getpid()
+hear, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ctypes.CDLL(None).ptrace(0x4206, main, None, ctypes.c_void_p(0x40))  # PTRACE_SEIZE, PTRACE_O_TRACEEXIT
+    os.write(tell, b"x")
+    time.sleep(600)
+os.read(hear, 1)
+print("up", flush=True)
+os._exit(7)
+"""
+
+
+@pytest.mark.parametrize("how", ["its time is over", "its worker is killed"])
+def test_a_process_that_its_own_child_holds_in_its_exit_does_not_outlive_its_attempt(
+    tmp_path: pathlib.Path, how: str
+) -> None:
+    script = tmp_path / "traced.py"
+    script.write_text(TRACED)
+    settings = 'kill_grace = "300ms"\n[pools.scripts]\nisolation = "plain"\nprestart = 0\n'
+    with running_daemon(tmp_path / "d", settings, workers=1) as daemon:
+        killed = how == "its worker is killed"
+        limit = "60s" if killed else "1s"
+        submitted = daemon.ctl("submit", "-q", "--timeout", limit, "--on-loss", "fail", str(script))
+        wait_until(lambda: daemon.ctl("logs", "@last").stdout == b"up\n", 20, f"its word {submitted.stderr}")
+        if killed:
+            os.kill(daemon.pid_of(": worker scripts/1"), signal.SIGKILL)
+        wait_until(lambda: daemon.ask("show", "@last")["state"] == "failed", 20, "its end")
+        assert daemon.ask("show", "@last")["reason"] == ("worker_lost" if killed else "timeout")
+        assert not jobs_alive(daemon)
+        assert daemon.ctl("run", "-", "--runtime", "shell", stdin=b"exit 3").returncode == 3
 
 
 def test_honest_jobs_beside_hostile_ones_run_as_if_alone(tmp_path: pathlib.Path) -> None:

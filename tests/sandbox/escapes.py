@@ -57,6 +57,14 @@ ATTEMPTS = [
         "socket.socket(socket.AF_UNIX).connect(T['control'])",
     ),
     Attempt(
+        "datagram_socket", "send to a datagram socket in it", SAME_USER,
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'x', T['datagram'])",
+    ),
+    Attempt(
+        "datagram_open", "send to a datagram socket that is open to all", ONLY_PLAIN,
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'x', T['open'])",
+    ),
+    Attempt(
         "abstract_socket", "connect to the daemon's abstract socket", ONLY_PLAIN,
         "socket.socket(socket.AF_UNIX).connect('\\0' + T['abstract'])",
     ),

@@ -30,6 +30,9 @@ def listen(family, address):
 servers = [listen(socket.AF_UNIX, state + '/control'), listen(socket.AF_UNIX, '\\0' + abstract),
            listen(socket.AF_INET, ('127.0.0.1', 0))]
 udp = socket.socket(type=socket.SOCK_DGRAM); udp.bind(('127.0.0.1', 0))
+datagrams = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+for one, place in zip(datagrams, (state + '/datagram', os.path.dirname(state) + '/open')):
+    one.bind(place); os.chmod(place, 0o777)
 print(servers[2].getsockname()[1], udp.getsockname()[1], flush=True)
 while True:
     ready, _, _ = select.select([*servers, udp, 0], [], [])
@@ -69,7 +72,8 @@ class Arena:
         numbers = {name: pair[column] for name, pair in known.items()}
         numbers |= {"clone": denied_calls.CLONE[column], "ioprio_set": denied_calls.IOPRIO_SET[column]}
         self._target = {
-            "pid": self._victim.pid, "queue": f"{state}/queue", "control": f"{state}/control", "abstract": name,
+            "pid": self._victim.pid, "queue": f"{state}/queue", "control": f"{state}/control",
+            "datagram": f"{state}/datagram", "open": f"{self._root}/open", "abstract": name,
             "tcp": tcp, "udp": udp, "key": SHM_KEY, "sibling": f"{self._sibling.job_dir}/mine", "other": sibling, "numbers": numbers,
             "tmp": f"/tmp/{name}", "shm": f"/dev/shm/{name}", "home": f"{self._root}/{name}", "work": ".",
         }  # fmt: skip

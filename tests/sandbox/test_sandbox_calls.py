@@ -20,7 +20,8 @@ FILTERED = [
     level for level, rows in LEVELS.items() if level in HERE and any("calls_denied" in row.name for row in rows)
 ]
 HEADERS = ["/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h"]
-NAMED = {"clone": calls.CLONE, "socket": calls.SOCKET, "setpriority": calls.SETPRIORITY,
+NAMED = {"clone": calls.CLONE, "socket": calls.SOCKET, "socketpair": calls.SOCKETPAIR, "ioctl": calls.IOCTL,
+         "fallocate": calls.FALLOCATE, "setpriority": calls.SETPRIORITY,
          "ioprio_set": calls.IOPRIO_SET, **calls.FORBIDDEN, **calls.ABSENT, **calls.ABSENT_WITHOUT_IPC_NAMESPACE,
          **calls.ABOUT_A_PROCESS}  # fmt: skip
 ALLOW, KILL = 0x7FFF0000, 0x80000000
@@ -96,6 +97,17 @@ def test_arguments_decide_where_they_must(machine: str) -> None:
         assert verdict(machine, what[column], two, 0) == REFUSED["EPERM"]
     assert verdict(machine, calls.FCNTL[column], 1, 1024) == REFUSED["EPERM"]
     assert verdict(machine, calls.FCNTL[column], 1, 1030) == ALLOW
+    for mode, answer in ((0, ALLOW), (1, REFUSED["ENOTSUP"]), (3, ALLOW), (0x11, REFUSED["ENOTSUP"])):
+        assert verdict(machine, calls.FALLOCATE[column], 1, mode) == answer
+    for request in (0x40305828, 0x4030582A, 0x40305839):
+        assert verdict(machine, calls.IOCTL[column], 1, request) == REFUSED["ENOTSUP"]
+    assert verdict(machine, calls.IOCTL[column], 1, 0x5401) == ALLOW, "is it a terminal?"
+    for kind in (1, 2, 3, 5):
+        of_datagrams = kind in (2, 3)
+        for flags in (0, 0o2004000):
+            assert verdict(machine, calls.SOCKETPAIR[column], 1, kind | flags) == ALLOW
+            alone_answer = REFUSED["EACCES"] if of_datagrams else ALLOW
+            assert verdict(machine, calls.SOCKETPAIR[column], 1, kind | flags, alone=True) == alone_answer
     inside = {1: ALLOW, 2: ALLOW, 10: ALLOW, 16: ALLOW, 38: REFUSED["EAFNOSUPPORT"], 40: REFUSED["EAFNOSUPPORT"]}
     alone = inside | {1: REFUSED["EACCES"], 2: REFUSED["ENETUNREACH"], 10: REFUSED["ENETUNREACH"]}
     for family in inside:
@@ -228,3 +240,21 @@ def test_the_shell_does_not_notice(bench: Bench) -> None:
 
 
 assert sys.byteorder == "little", "the small machine above reads as the filter's machines do"
+
+
+@pytest.mark.parametrize("level", FILTERED)
+def test_a_job_reserves_nothing_behind_the_end_of_its_output(level: str) -> None:
+    source = """
+import ctypes, errno, fcntl, os
+libc = ctypes.CDLL(None, use_errno=True)
+def reserve(mode): return libc.fallocate(1, mode, ctypes.c_long(0), ctypes.c_long(64 << 20)) and ctypes.get_errno()
+answers = [reserve(1), reserve(0x11)]
+try: fcntl.ioctl(1, 0x40305828, bytes(48))
+except OSError as error: answers.append(error.errno)
+print(*answers, os.fstat(1).st_blocks < 100)
+"""
+    bench = Bench(level)
+    try:
+        assert bench.python(source).out == "95 95 95 True\n"
+    finally:
+        bench.close()

@@ -20,6 +20,19 @@ if os.fork() == 0:
 os.wait()
 """
 UNTIL_THE_DAEMON_IS_UP = "while os.fstat(1).st_size == 0: time.sleep(0.01)\n"
+TRACED = """
+import ctypes, os, time
+main = os.getpid()
+hear, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    ctypes.CDLL(None).ptrace(0x4206, main, None, ctypes.c_void_p(0x40))  # PTRACE_SEIZE, PTRACE_O_TRACEEXIT
+    os.write(tell, b'x')
+    time.sleep(600)
+os.read(hear, 1)
+print('up', flush=True)
+os._exit(7)
+"""
 COMET = """
 import os, time
 if os.fork() == 0:
@@ -104,6 +117,15 @@ def test_a_comet_of_forks_cannot_outrun_the_keeper(bench: Bench) -> None:
     assert not jobs_of(bench)
 
 
+def test_a_process_that_its_own_child_holds_in_its_exit_by_tracing_it_is_gone(bench: Bench) -> None:
+    with bench.open_job(["/usr/bin/python3", "job.py"], files={"job.py": TRACED}) as job:
+        job.until_output("up").slot.end(kill=True)
+        result = job.finish()
+    assert not result.ended.stuck
+    assert not jobs_of(bench)
+    assert bench.shell("exit 4").code == 4
+
+
 def test_leftovers_that_ignore_everything_are_gone(bench: Bench) -> None:
     script = "trap '' TERM INT HUP; echo up >> ups; sleep 600"
     count = "touch ups; while [ $(wc -l < ups) -lt 5 ]; do :; done"
@@ -112,6 +134,12 @@ def test_leftovers_that_ignore_everything_are_gone(bench: Bench) -> None:
     assert result.code == 0
     assert result.ended.leftover_killed >= 5
     assert not jobs_of(bench)
+
+
+def test_what_was_left_is_counted_though_there_was_no_time_for_a_sample(bench: Bench) -> None:
+    result = bench.python("import os, time\nfor _ in range(12):\n    if os.fork() == 0: time.sleep(600)")
+    assert result.ended.leftover_killed == 12
+    assert result.ended.peak_processes >= 13
 
 
 def test_a_slot_ended_before_it_was_started_is_a_cancelled_launch(bench: Bench) -> None:

@@ -62,6 +62,68 @@ def test_files_in_memory_count_as_memory(private_bench: Bench) -> None:
     assert result.ended.killed_for == "memory"
 
 
+LIBC = """
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = libc.shmat.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.shmat.argtypes, libc.shmdt.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int], [ctypes.c_void_p]
+"""
+
+
+def test_memory_of_a_process_whose_first_thread_has_ended_is_counted(bench: Bench) -> None:
+    source = (
+        LIBC
+        + """
+def hoard():
+    time.sleep(0.2)
+    kept = [b'x' * (20 << 20) for _ in range(6)]
+    time.sleep(60)
+threading.Thread(target=hoard).start()
+libc.syscall(93 if os.uname().machine == 'aarch64' else 60, 0)  # exit(2) of this thread
+"""
+    )
+    result = bench.python(source, memory_bytes=80 * MIB)
+    assert (result.code, result.ended.killed_for) == (-9, "memory")
+
+
+def test_page_tables_count_as_memory(bench: Bench) -> None:
+    source = (
+        LIBC
+        + """
+pages, step = 40 << 8, 2 << 20  # each page of them maps 2 MiB, and what is only read is the one page of zeros
+place = libc.mmap(None, pages * step, 1, 0x4022, -1, 0)
+for number in range(pages): ctypes.c_char.from_address(place + number * step).value
+time.sleep(60)
+"""
+    )
+    result = bench.python(source, memory_bytes=40 * MIB)
+    assert (result.code, result.ended.killed_for) == (-9, "memory")
+
+
+def test_shared_memory_that_nobody_has_attached_counts_as_memory(private_bench: Bench) -> None:
+    source = (
+        LIBC
+        + """
+for _ in range(6):
+    place = libc.shmat(libc.shmget(0, 20 << 20, 0o1600), None, 0)
+    ctypes.memset(place, 1, 20 << 20)
+    libc.shmdt(place)
+time.sleep(60)
+"""
+    )
+    result = private_bench.python(source, memory_bytes=60 * MIB)
+    assert (result.code, result.ended.killed_for) == (-9, "memory")
+    before = "print(len(open('/proc/sysvipc/shm').readlines()))"
+    assert private_bench.python(before).out == "1\n", "the next job finds nothing of it"
+
+
+def test_empty_files_in_memory_count_as_memory(private_bench: Bench) -> None:
+    source = "for number in range(60000): open(f'/tmp/{number}', 'w').close()\nimport time; time.sleep(60)"
+    result = private_bench.python(source, memory_bytes=40 * MIB)
+    assert (result.code, result.ended.killed_for) == (-9, "memory")
+
+
 def test_an_endless_loop_ends_at_its_cpu_limit(bench: Bench) -> None:
     result = bench.node("for (;;);", cpu_s=1)
     assert (result.code, result.ended.killed_for) == (-9, "cpu")

@@ -76,7 +76,8 @@ def test_it_has_its_own_limits_and_environment(daemon: Daemon, tmp_path: pathlib
     job = submit(daemon, tmp_path, TOLD, *options)
     seen = told(job)
     assert seen["shown"], "it was not the spare that ran"
-    assert (seen["files"], seen["cpu"], seen["processes"]) == (["99", "99"], "8", "77")
+    assert (seen["files"], seen["cpu"]) == (["99", "99"], "8")
+    assert int(seen["processes"]) in (77, 79), "its keepers have its uid where the daemon's user is not root"
     assert (int(seen["size"]), seen["id"], seen["asked"]) == (32 << 20, str(job["id"]), "yes")
 
 

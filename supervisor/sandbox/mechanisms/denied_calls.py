@@ -50,7 +50,10 @@ ABSENT_WITHOUT_IPC_NAMESPACE = {
 # What depends on the arguments; system_calls.py has a piece of program for each.
 CLONE = (56, 220)
 SOCKET = (41, 198)
+SOCKETPAIR = (53, 199)
 FCNTL = (72, 25)
+FALLOCATE = (285, 47)
+IOCTL = (16, 29)
 SETPRIORITY = (141, 140)
 IOPRIO_SET = (251, 30)
 # Their first argument is a process; only 0, the caller itself, is allowed.

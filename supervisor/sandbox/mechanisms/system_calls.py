@@ -36,6 +36,9 @@ _NEW_NAMESPACES = 0x7E02_0000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER
 _PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
 _F_SETLEASE = 1024
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
+_DATAGRAM_BIT = 2  # of the two types that have no connection, SOCK_DGRAM and SOCK_RAW
+_FALLOC_FL_KEEP_SIZE, _PUNCH_HOLE_AND_KEEP_SIZE = 1, 3
+_RESERVING_IOCTLS = (0x4030_5828, 0x4030_582A, 0x4030_5839)  # FS_IOC_RESVSP, RESVSP64, ZERO_RANGE
 
 
 def supported() -> bool:
@@ -53,7 +56,7 @@ def tell_alone(site: Site) -> dict[str, str]:
     if supported():
         return {
             "system_calls": "seccomp: deny-list of system calls",
-            "unix_sockets": "seccomp: no socket can be made that connects to one (socketpair works)",
+            "unix_sockets": "seccomp: no socket can be made that connects or sends to one (socketpair of streams works)",
             "network": "seccomp: no internet socket, so not even a loopback (unless network is allowed)",
             "ipc": "seccomp: no System V or POSIX message queue, semaphore or shared memory of the kernel's",
         }
@@ -140,6 +143,19 @@ def _leaves(column: int, families: dict[int, int], *, ipc: bool) -> dict[int, Co
         *_answer(_ALLOW),
     ]
     found[calls.SOCKET[column]] = _by_family(families)
+    found[calls.FALLOCATE[column]] = _no_reserve()
+    found[calls.IOCTL[column]] = [
+        (_LOAD, 0, 0, _SECOND_ARGUMENT_AT),
+        *(part for one in _RESERVING_IOCTLS for part in _refuse_if(_JUMP_EQUAL, one, errno.EOPNOTSUPP)),
+        *_answer(_ALLOW),
+    ]
+    if families.get(_UNIX, _ALLOW) != _ALLOW:
+        # A datagram's end can be sent and connected to any other; a stream's is connected for good.
+        found[calls.SOCKETPAIR[column]] = [
+            (_LOAD, 0, 0, _SECOND_ARGUMENT_AT),
+            *_refuse_if(_JUMP_ANY_BIT, _DATAGRAM_BIT, errno.EACCES),
+            *_answer(_ALLOW),
+        ]
     found[calls.SETPRIORITY[column]] = _only_oneself(_PRIO_PROCESS)
     found[calls.IOPRIO_SET[column]] = _only_oneself(_IOPRIO_WHO_PROCESS)
     return found
@@ -147,6 +163,22 @@ def _leaves(column: int, families: dict[int, int], *, ipc: bool) -> dict[int, Co
 
 def _answer(value: int) -> Code:
     return [(_RETURN, 0, 0, value)]
+
+
+def _refuse_if(jump: int, value: int, number: int) -> Code:
+    return [(jump, 0, 1, value), *_answer(_ERRNO | number)]
+
+
+def _no_reserve() -> Code:
+    """Space behind a file's end counts for no limit of its size: reserved for its output, it would fill the daemon's
+    disk. Callers go on without."""
+    return [
+        (_LOAD, 0, 0, _SECOND_ARGUMENT_AT),
+        (_JUMP_EQUAL, 0, 1, _PUNCH_HOLE_AND_KEEP_SIZE),
+        *_answer(_ALLOW),
+        *_refuse_if(_JUMP_ANY_BIT, _FALLOC_FL_KEEP_SIZE, errno.EOPNOTSUPP),
+        *_answer(_ALLOW),
+    ]
 
 
 def _unless(argument_at: int, value: int) -> Code:
