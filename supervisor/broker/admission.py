@@ -62,10 +62,10 @@ def _script_of(request: JobRequest, spool: Spool) -> Script:
     main = request.main
     head = b""
     if request.source is not None:
-        if main is not None:
-            raise _bad("`main` goes with `contents`; the name of a `source` is `name`")
         head = request.source.encode()
-        main = _file_name(request.name)
+        if main is None:
+            main = _file_name(request.name)
+        _check_path(main, "main")
         contents = (_inline(main, head, inline, executable=True), *contents)
     elif main is not None:
         _check_path(main, "main")

@@ -17,6 +17,7 @@ from supervisor.core.errors import RequestError
 from supervisor.core.limits import OPTION_OF
 from supervisor.core.names import ISOLATION
 from supervisor.runtime.classify import STRIPS_TYPES_FROM, is_typescript
+from supervisor.sandbox.levels import foretold
 from supervisor.wire.control import JobRequest
 from supervisor.wire.lease import Attach
 
@@ -41,16 +42,13 @@ def check_enforceable(workers: Iterable[Attach], request: JobRequest) -> None:
     ]
     if request.network is False:
         asked.append(("network", "network=false (--no-network)"))
-    for worker in workers:
-        if request.isolation in (None, "auto", worker.isolation):
-            for aspect, what in asked:
-                _check_aspect(worker, aspect, what)
-
-
-def _check_aspect(worker: Attach, aspect: str, what: str) -> None:
-    how = worker.enforced.get(aspect, "")
-    if how.startswith(NOT_ENFORCED):
-        raise RequestError("unsupported", f"{what} was asked for, and at isolation {worker.isolation} is {how}")
+    for worker in workers if asked else ():
+        level = worker.isolation if request.isolation in (None, "auto") else request.isolation
+        enforced = worker.enforced if level == worker.isolation else foretold(level)
+        for aspect, what in asked:
+            how = enforced.get(aspect, "")
+            if how.startswith(NOT_ENFORCED):
+                raise RequestError("unsupported", f"{what} was asked for, and at isolation {level} is {how}")
 
 
 def check_handler(request: JobRequest, pool: Pool) -> None:

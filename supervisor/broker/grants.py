@@ -13,11 +13,11 @@ import msgspec
 from supervisor.broker import allowance
 from supervisor.broker.admission import Script
 from supervisor.broker.leases import Leases
-from supervisor.broker.situation import pools_taking
+from supervisor.broker.situation import pools_taking, pools_that_may
 from supervisor.config import Pool, Settings
 from supervisor.core.limits import LIMIT_NAMES, Limits, resolve
 from supervisor.core.queues import caps_of
-from supervisor.runtime.classify import SCRIPT_TYPES, is_typescript
+from supervisor.runtime.classify import is_typescript
 from supervisor.wire.control import JobRequest
 from supervisor.wire.lease import Attach
 
@@ -86,8 +86,8 @@ def _pool_for(pools: tuple[Pool, ...], job_type: str, queue: str) -> tuple[Pool,
     takers = pools_taking(pools, job_type, queue)
     if takers:
         return takers[0], ()
-    silent = [pool for pool in pools if not pool.types]
-    if silent and job_type not in SCRIPT_TYPES:
+    silent = pools_that_may(pools, job_type, queue)
+    if silent:
         return silent[0], (
             f"pool {silent[0].name} has not said yet which types it takes: should none take {job_type!r}, the job waits",
         )

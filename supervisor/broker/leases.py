@@ -13,10 +13,11 @@ from loguru import logger
 
 from supervisor.broker.commit import Committer
 from supervisor.broker.desk import Action, Claim, GiveBack, Grant, LeaseDesk
+from supervisor.broker.situation import takers_among
 from supervisor.config import Pool, Settings
 from supervisor.core.errors import RequestError
 from supervisor.core.names import ISOLATION
-from supervisor.store import Tx, claim_many, release
+from supervisor.store import Tx, ask_again, claim_many, release
 from supervisor.wire.lease import Attach, Lease, Leased, Order, Standby
 
 CLAIM_AGAIN_S: Final = 1.0
@@ -105,8 +106,10 @@ class Leases:
     def attach(self, connection: int, seat: Seat) -> None:
         """A worker is here."""
         self.desk.attach(connection, seat.attach.incarnation)
-        self._types[seat.attach.pool] = seat.attach.types
+        before, self._types[seat.attach.pool] = self._types.get(seat.attach.pool, ()), seat.attach.types
         self._seats[connection] = seat
+        if seat.attach.types != before:
+            self.takers_changed()
 
     def leave(self, connection: int) -> None:
         """A worker's connection is gone; what it holds stays its own until its process is known to be dead."""
@@ -124,6 +127,19 @@ class Leases:
     def work_arrived(self) -> None:
         """Something was queued."""
         self._do(self.desk.work_arrived())
+
+    def takers_changed(self, after: int = 0) -> None:
+        """Pools take other jobs than before: of those that some have declined, some are for nobody else now."""
+
+        def looked(done: int | Exception | None) -> None:
+            if isinstance(done, Exception):
+                logger.warning("declined jobs could not be looked at: {}", done)
+            elif done is not None:
+                self.takers_changed(done)
+            self.work_arrived()
+
+        takers_of = partial(takers_among, self.pools())
+        self.committer.do(partial(ask_again, takers_of=takers_of, after=after), looked, essential=True)
 
     def attempt_ended(self) -> None:
         """A job runs no longer: if its queue was at its cap, free workers may take another one."""

@@ -156,7 +156,7 @@ class _Broker:
             board=context.board,
         )
         self._server = Server(service)
-        self._listening = self._server.serve(context.listener)
+        self._server.serve(context.listener)
 
     async def _first_end(self, *tasks: asyncio.Future[None]) -> None:
         """Until we are told to close, or a part that must live has ended."""
@@ -165,9 +165,8 @@ class _Broker:
             task.result()
 
     async def _close(self) -> int:
-        self._listening.close()
-        for session in self._server.sessions() if self._server is not None else ():
-            session.close()
+        if self._server is not None:
+            self._server.close()
         await self._remover.close()
         if self._fleet.draining:
             await chronicle.daemon_stopped(self._committer)
@@ -203,7 +202,7 @@ class _Broker:
             self._service.checker = Checker(settings.checks)
         if message.reloaded is not None:
             self._committer.run(partial(chronicle.record_reload, message.reloaded), essential=True)
-        self._leases.work_arrived()
+        self._leases.takers_changed()
 
     def _on_close(self) -> None:
         if not self._done.done():

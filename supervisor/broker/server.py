@@ -43,10 +43,20 @@ class Server:
         self._owner_uid = os.geteuid()
         self._most = most_connections(_open_files())
         self._group = _group_id(service.settings.socket_group)
+        self._door: Door | None = None
+        self._closed = False
 
-    def serve(self, listener: socket.socket) -> Door:
+    def serve(self, listener: socket.socket) -> None:
         """Takes connections from now on."""
-        return Door(listener, self._session, partial(self._end_idle, AT_ONCE))
+        self._door = Door(listener, self._session, partial(self._end_idle, AT_ONCE))
+
+    def close(self) -> None:
+        """Ends every connection, also those that are just coming in; who comes now waits for the next broker."""
+        self._closed = True
+        if self._door is not None:
+            self._door.close()
+        for session in self.sessions():
+            session.close()
 
     def sessions(self) -> list[Session]:
         """The connections that are open."""
@@ -55,6 +65,9 @@ class Server:
     def joined(self, session: Session) -> None:
         """A connection was made."""
         self._sessions[session.number] = session
+        if self._closed:
+            session.close()
+            return
         if sum(not other.closing for other in self._sessions.values()) > self._most and not self._end_idle(1, session):
             session.error(None, RequestError("busy", f"{self._most} connections are open and in use"))
             session.close()

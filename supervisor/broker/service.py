@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor.broker.backups import Backups
@@ -28,13 +29,17 @@ from supervisor.wire.tree import ArbiterRequest
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, from the kernel: fixed when the connection was made. `connection` numbers it."""
+    """Who asks, from the kernel: fixed when the connection was made. `connection` numbers it.
+
+    `bulk` is held while many jobs at once are checked: those of the next such request of the connection come behind them.
+    """
 
     uid: int
     gid: int
     pid: int
     connection: int
     is_admin: bool
+    bulk: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from supervisor.config import Pool
 from supervisor.core.queues import NO_CAPS, QueueCaps
+from supervisor.runtime.classify import SCRIPT_TYPES
 from supervisor.store import Pause, Standing, Wait
 from supervisor.wire.lease import Attach
 from supervisor.wire.tree import Member
@@ -77,3 +78,16 @@ class Situation:
 def pools_taking(pools: tuple[Pool, ...], job_type: str, queue: str) -> tuple[Pool, ...]:
     """Those that take jobs of this type from this queue."""
     return tuple(pool for pool in pools if job_type in pool.types and (not pool.queues or queue in pool.queues))
+
+
+def pools_that_may(pools: tuple[Pool, ...], job_type: str, queue: str) -> tuple[Pool, ...]:
+    """Those that have not said yet which types they take, and may take this one from this queue."""
+    if job_type in SCRIPT_TYPES:
+        return ()
+    return tuple(pool for pool in pools if not pool.types and (not pool.queues or queue in pool.queues))
+
+
+def takers_among(pools: tuple[Pool, ...], job_type: str, queue: str) -> list[str]:
+    """The names of those that take this type from this queue, or may."""
+    found = (*pools_taking(pools, job_type, queue), *pools_that_may(pools, job_type, queue))
+    return [pool.name for pool in found]

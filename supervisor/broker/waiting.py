@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from supervisor.broker import cause, others, queue_gate
 from supervisor.broker.sentence import US, Sentence, count_of, listed, stop
-from supervisor.broker.situation import MOST_COUNTED, Situation
+from supervisor.broker.situation import MOST_COUNTED, Situation, pools_that_may
 from supervisor.config import Pool
 from supervisor.core.units import format_duration
 from supervisor.store import rfc3339
@@ -70,7 +70,7 @@ def _what_is_in_the_way(now: Situation) -> list[Sentence]:
         verb = "has" if len(now.declined) == 1 else "have"
         sentences.append(Sentence(f"{_capital(_pools(now.declined))} {verb} declined it: it is for others to take."))
     if not now.takers:
-        return [*sentences, _nobody_takes_it(now)]
+        return [*sentences, *(_silent(now) or [_nobody_takes_it(now)])]
     attached = [worker.attach for worker in now.workers.values() if worker.attach.pool in _names(now.takers)]
     for missing in sorted({attach.missing[view["type"]] for attach in attached if view["type"] in attach.missing}):
         sentences.append(
@@ -92,6 +92,17 @@ def _what_is_in_the_way(now: Situation) -> list[Sentence]:
 
 def _pools(names: Collection[str]) -> str:
     return f"pool{'s' if len(names) > 1 else ''} {listed(sorted(names))}"
+
+
+def _silent(now: Situation) -> list[Sentence]:
+    """Who may take it and has not said so."""
+    may = pools_that_may(now.pools, now.view["type"], now.view["queue"])
+    if not may:
+        return []
+    absent = [one for one in now.members if one.pool in _names(may) and one.worker not in now.workers]
+    verb = "has" if len(may) == 1 else "have"
+    says = f"{_capital(_pools(_names(may)))} {verb} not said yet which types it takes: the job waits for that."
+    return [Sentence(says, f"setting pools.{may[0].name}.types"), *map(_absent, absent)]
 
 
 def _nobody_takes_it(now: Situation) -> Sentence:

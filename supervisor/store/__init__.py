@@ -11,7 +11,7 @@ from supervisor.store.checkup import Checkup, check_up, sqlite_version
 from supervisor.store.claim import claim, claim_many
 from supervisor.store.clock import bring_back, clock_went_back
 from supervisor.store.db import Reader, Synchronous, Writer, open_reader, open_writer
-from supervisor.store.declines import decline, declined_by
+from supervisor.store.declines import ask_again, decline, declined_by
 from supervisor.store.dependencies import (
     DECIDED_AT_ONCE,
     Wait,
@@ -115,6 +115,7 @@ __all__ = [
     "Wait",
     "WorkerEnd",
     "Writer",
+    "ask_again",
     "attempt_of",
     "before_newest",
     "briefs_of",

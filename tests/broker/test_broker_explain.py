@@ -382,6 +382,21 @@ TABLE: dict[str, tuple[Situation, list[str], list[str], list[str]]] = {
         ["setting pools.NAME.types"],
         ["workers"],
     ),
+    "declined, and another pool has not said what it takes": (
+        situation(
+            job("queued", type="pick"),
+            pools=(Pool(name="fast", replicas=1, types=("pick",)), Pool(name="slow", replicas=1, types=())),
+            members=(member(1, "parked", "exit 6", pool="slow"),),
+            declined={"fast"},
+        ),
+        [
+            "Pool fast has declined it",
+            "Pool slow has not said yet which types it takes: the job waits for that.",
+            "Worker slow/1 is parked after too many deaths: exit 6.",
+        ],
+        ["setting pools.slow.types", "workerctl restart slow"],
+        ["No other pool"],
+    ),
     "queued behind others": (
         situation(job("queued"), before=3),
         ["3 jobs are before it in queue default.", "All 2 workers that could take it are busy, with jobs 7 and 8."],

@@ -45,6 +45,29 @@ def test_what_asks_for_the_same_is_granted_the_same(leases: Leases) -> None:
     assert first.asked == ()
 
 
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({}, None),
+        ({"limits": {"memory_bytes": 1 << 30, "cpu_s": 5, "processes": 50}}, None),
+        ({"limits": {"disk_bytes": None}}, None),
+        ({"limits": {"disk_bytes": 10 << 20}}, "--disk.* at isolation plain is not enforced"),
+        ({"network": False}, "--no-network.* at isolation plain is not enforced"),
+    ],
+)
+def test_a_weaker_level_that_is_asked_for_holds_what_it_can(
+    leases: Leases, asked: dict[str, Any], refused: str | None
+) -> None:
+    arrive(leases, 1, isolation="namespace", enforced={"disk": "tmpfs", "network": "namespace"})
+    grants = Grants(leases)
+    assert grants.of(request(**asked), SCRIPT).isolation == "auto"
+    if refused is None:
+        assert grants.of(request(isolation="plain", **asked), SCRIPT).isolation == "plain"
+        return
+    with pytest.raises(RequestError, match=refused):
+        grants.of(request(isolation="plain", **asked), SCRIPT)
+
+
 def test_a_worker_that_comes_or_goes_changes_what_is_granted(leases: Leases) -> None:
     grants = Grants(leases)
     grants.of(request(), SCRIPT)

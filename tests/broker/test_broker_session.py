@@ -1,12 +1,14 @@
-"""A worker's connection is read to its end, whatever becomes of what is written to it."""
+"""A worker's connection is read to its end, whatever becomes of what is written to it; a broker that closes lets nobody in."""
 
 from __future__ import annotations
 
 import asyncio
 import pathlib
 import socket
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+from supervisor.broker.server import Server
 from supervisor.broker.service import Caller
 from supervisor.broker.session import Session
 from supervisor.wire.lease import Attach
@@ -66,3 +68,43 @@ async def _die_while_answered(path: pathlib.Path) -> None:
             worker.sendall(b'{"op":"release","id":1,"lease":1}\n')
             await asyncio.wait_for(house.gone.wait(), 20)
     assert house.asked == [1, 2, 3]
+
+
+class Closing(Server):
+    """Serves nobody once it is closed: what it would look into is closed, too."""
+
+    def close(self) -> None:
+        super().close()
+        self.is_closed = True
+
+    async def dispatch(self, session: Session, request: Any) -> None:
+        assert not hasattr(self, "is_closed")
+        session.answer(request.id, {})
+
+
+def test_who_is_just_coming_in_when_the_broker_closes_is_sent_to_the_next_one(tmp_path: pathlib.Path) -> None:
+    replies = [asyncio.run(_close_after(turns, tmp_path / str(turns))) for turns in range(10)]
+    assert not [reply for reply in replies if b"internal" in reply], replies
+    assert replies[0] == b"" and b"ok" in replies[-1], "closed before, and served before"
+
+
+async def _close_after(turns: int, path: pathlib.Path) -> bytes:
+    """What a client hears whose connection and request lay there so many turns of the loop before the end."""
+    server = Closing(cast(Any, SimpleNamespace(settings=SimpleNamespace(socket_group=None))))
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(path))
+        listener.listen()
+        client.connect(str(path))
+        client.sendall(b'{"op":"status","id":1}\n')
+        server.serve(listener)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        server.close()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        listener.close()  # what was not taken in is turned away by this; a real one stays
+        client.setblocking(False)
+        try:
+            return await asyncio.get_running_loop().sock_recv(client, 4096)
+        except ConnectionResetError:
+            return b""

@@ -339,6 +339,32 @@ def test_a_job_that_some_have_declined_is_explained(client: Client, daemon: Daem
     client.cancel(job)
 
 
+def test_a_pool_that_is_only_starting_is_waited_for_and_one_that_has_gone_is_not(tmp_path: pathlib.Path) -> None:
+    gate = tmp_path / "gate"
+    (tmp_path / "late.py").write_text(
+        "import os, time\nfrom supervisor import JobWorker\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+        "class Late(JobWorker):\n    types = {'pick'}\n    def execute(self, job, context): return 'late'\n"
+    )
+    first = "[pools.scripts]\nreplicas = 1\n" + pool("picky", "Picky")
+    late = f'[pools.late]\nhandler = "late:Late"\npython_path = ["{tmp_path}"]\nreplicas = 1\n'
+    declined = "Pool picky has declined it"
+    with running_daemon(tmp_path / "d", first + late, workers=1) as daemon, daemon.client() as client:
+        wait_for_handlers(daemon, "picky/1")
+        job = client.submit(type="pick", params={"for": "nobody"})
+        wait_until(lambda: declined in str(client.explain(job)), 20, "its decline")
+        assert "Pool late has not said yet which types it takes" in str(client.explain(job))
+        gate.touch()
+        assert client.wait(job, timeout=60).result == "late"
+        client.scale("late", 0)
+        left = client.submit(type="pick", params={"for": "nobody"})
+        wait_until(lambda: declined in str(client.explain(left)), 20, "its decline")
+        daemon.settings.write_text(first)
+        client.reload()
+        rejected = client.wait(left, timeout=60)
+        assert (rejected.reason, rejected.message) == ("rejected", "every pool that takes type pick declined it: picky")
+
+
 def test_a_type_of_the_settings_alone_is_taken_too(client: Client) -> None:
     found = client.wait(client.submit(type="odd", params={"for": "Other"}), timeout=60)
     assert (found.state, found.result) == ("completed", "Other")

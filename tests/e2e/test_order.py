@@ -181,6 +181,14 @@ def test_long_chains_and_wide_fans_are_decided_to_the_end(daemon: Daemon) -> Non
         assert left == []
 
 
+@pytest.mark.parametrize("count", [1001, 1500, 3200])
+def test_many_at_once_keep_their_order_over_the_requests_that_they_take(daemon: Daemon, count: int) -> None:
+    with daemon.client() as client:
+        jobs = client.submit_many({"source": "1", "delay": "1h"} for _ in range(count))
+    ids = [job.id for job in jobs]
+    assert ids == sorted(ids)
+
+
 # Many at once
 
 

@@ -100,3 +100,29 @@ def test_declines_go_with_their_job_and_the_claim_stays_a_seek(conn: store.Write
     do(conn, 5000, lambda tx: tx.conn.execute("DELETE FROM jobs WHERE id = ?", (job,)))
     assert conn.execute("SELECT count(*) FROM declines").fetchone() == (0,)
     assert claim(conn) is None
+
+
+def test_a_job_that_is_for_nobody_else_any_more_is_asked_for_once_more(
+    conn: store.Writer, reader: store.Reader
+) -> None:
+    job = submit(conn, 1)
+    decline(conn, claimed(conn, pool="a").lease, "a")
+    assert ask_again(conn, TAKERS) is None and claim(conn, pool="a") is None, "it is still for the other one"
+    assert ask_again(conn, ()) is None and claim(conn, pool="a") is None, "nobody takes it: nobody is asked"
+    ask_again(conn, ("a",))
+    decline(conn, claimed(conn, pool="a").lease, "a", ("a",))
+    view = store.job_view(reader, job)
+    assert view is not None and (view["state"], view["reason"]) == ("failed", "rejected")
+
+
+def test_declined_jobs_are_looked_at_by_pages(conn: store.Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.store.declines.LOOKED_AT_ONCE", 2)
+    jobs = [submit(conn, number) for number in range(5)]
+    for _ in jobs:
+        decline(conn, claimed(conn, pool="a").lease, "a")
+    assert [ask_again(conn, ("a",), after) for after in (0, jobs[1], jobs[3])] == [jobs[1], jobs[3], None]
+    assert [claimed(conn, pool="a").job for _ in jobs] == jobs
+
+
+def ask_again(conn: store.Writer, takers: tuple[str, ...], after: int = 0) -> int | None:
+    return do(conn, 4000, lambda tx: store.ask_again(tx, lambda *_: takers, after))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from supervisor.broker.service import Service
 from supervisor.broker.session import Session
-from supervisor.broker.situation import pools_taking
+from supervisor.broker.situation import takers_among
 from supervisor.store import Tx, decline
 from supervisor.store import release as release_lease
 from supervisor.wire.lease import Attach, Release
@@ -25,7 +27,7 @@ def release(service: Service, session: Session, request: Release) -> None:
             lease=request.lease,
             incarnation=incarnation,
             pool=pool,
-            takers_of=lambda kind, queue: [taker.name for taker in pools_taking(pools, kind, queue)],
+            takers_of=partial(takers_among, pools),
         )
 
     def tell(done: object) -> None:

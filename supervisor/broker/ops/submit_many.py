@@ -22,36 +22,47 @@ AT_A_STRETCH: Final = 50
 
 
 async def submit_many(service: Service, caller: Caller, request: SubmitMany) -> dict[str, Any]:
-    """For each job what `submit` answers, in their order; of the code check's findings only the number."""
-    intake, jobs = Intake(service, caller), request.jobs
-    known: dict[str, int] = {}
+    """For each job what `submit` answers, in their order; of the code check's findings only the number.
+
+    The jobs of an earlier such request of the connection are before them.
+    """
+    jobs = request.jobs
     with service.holds.hold(contents_of(*jobs)):
-        try:
-            refuse_when_closing(service)
-            admitted = await _admit(intake, jobs, known)
-        except RequestError:
-            # What was stored before is answered, whatever has become forbidden since: only now does that matter.
-            known = intake.known(jobs)
-            if not known:
-                raise
-            if len(known) < len({one.request_id for one in jobs}):
-                refuse_when_closing(service)
-            admitted = await _admit(intake, jobs, known)
+        async with caller.bulk:
+            admitted, known = await _look_at(service, Intake(service, caller), jobs)
+            news = [one.new for _, one in admitted]
+            storing = service.committer.run(lambda tx: store_jobs(tx, news, known)) if news else None
         answers = {
             place: _answer(Stored(known[one.request_id], created=False))
             for place, one in enumerate(jobs)
             if one.request_id in known
         }
-        if admitted:
-            places = [place for place, _ in admitted]
-            news = [one.new for _, one in admitted]
+        if storing is not None:
             try:
-                stored = await service.committer.run(lambda tx: store_jobs(tx, news, known))
+                stored = await storing
             except RequestError as error:
-                raise _at_place(error, places) from None
+                raise _at_place(error, [place for place, _ in admitted]) from None
             for (place, one), done in zip(admitted, stored, strict=True):
                 answers[place] = _answer(done, one)
     return {"jobs": [answers[place] for place in range(len(jobs))]}
+
+
+async def _look_at(
+    service: Service, intake: Intake, jobs: Sequence[JobRequest]
+) -> tuple[list[tuple[int, Admitted]], dict[str, int]]:
+    """What is to be stored, with its place, and what has been stored before."""
+    known: dict[str, int] = {}
+    try:
+        refuse_when_closing(service)
+        return await _admit(intake, jobs, known), known
+    except RequestError:
+        # What was stored before is answered, whatever has become forbidden since: only now does that matter.
+        known = intake.known(jobs)
+        if not known:
+            raise
+        if len(known) < len({one.request_id for one in jobs}):
+            refuse_when_closing(service)
+        return await _admit(intake, jobs, known), known
 
 
 async def _admit(intake: Intake, jobs: Sequence[JobRequest], known: Mapping[str, int]) -> list[tuple[int, Admitted]]:
