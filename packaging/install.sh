@@ -31,7 +31,9 @@ make_venv() {
     rm -f .venv.log
 }
 
-install_workerctl() {
+# The jobs of a root daemon are other users, who must be able to run a Node that was installed here: hence the umask.
+install_workerctl() (
+    umask 022
     extras=$1
     make_venv
     if ! command -v node >/dev/null 2>&1; then
@@ -40,10 +42,10 @@ install_workerctl() {
     fi
     wanted="$extras $(cksum <pyproject.toml) $(pwd)"
     if [ "$(cat .venv/.workerctl-installed 2>/dev/null)" = "$wanted" ]; then
-        return
+        exit 0
     fi
     say "installing workerctl${extras:+[$extras]} into .venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" \
         || die "pip could not install it; its message above says why"
     printf '%s' "$wanted" >.venv/.workerctl-installed
-}
+)

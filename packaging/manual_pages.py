@@ -21,7 +21,7 @@ from supervisor.core.names import CODES
 
 _SEE_ALSO: Final = ("workerctl(1)", "worker-supervisor(8)", "worker-supervisor-config(5)")
 _EVERYWHERE: Final = "everywhere"
-_ESCAPES: Final = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha"}
+_ESCAPES: Final = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha", "…": "..."}
 _MEANINGS: Final = {
     0: "done; of a job: it completed",
     1: "the job, or one of them, did not complete; health: degraded; doctor: warnings",

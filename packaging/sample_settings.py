@@ -25,7 +25,7 @@ EXAMPLES: Final[dict[str, object]] = {
     "state_dir": "/var/lib/worker-supervisor",
     "socket": "/run/worker-supervisor/control.sock",
     "socket_group": "daemon",
-    "log.file": "/var/log/worker-supervisor.log",
+    "log.file": "/var/log/worker-supervisor/daemon.log",
     "http.listen": "127.0.0.1:8080",
     "http.socket": "/run/worker-supervisor/http.sock",
     "http.hosts": ["jobs.example.com"],

@@ -34,8 +34,9 @@ MEASURED = frozenset(
 MEASURED_IN_CHECK = frozenset({"status", "found", "remedy"})
 MEASURED_WORDS = re.compile(
     r"\d{4}-\d\d-\d\dT[\d:.]+Z|(?:\d[\d.]* (?:ms|s|min|h|d|B|KiB|MiB|GiB)\b ?)+|\bscripts/\d+|(?<=isolation )[a-z]+"
+    r"|(?<=by uid )\d+"
 )
-"""In the sentences of `explain`: moments, amounts, workers, levels."""
+"""In the sentences of `explain`: moments, amounts, workers, levels, who paused."""
 
 
 def test_every_conversation_held_again_is_answered_alike(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_example_loads_and_means_what_its_comments_say(tmp_path: Path) -> No
     path = tmp_path / "config.toml"
     path.write_text(example)
     path.chmod(0o600)
-    settings = load(Flags(config=str(path)), {"HOME": str(tmp_path)})
+    settings = load(Flags(config=str(path)), {"HOME": "/home/ada"})
     assert list(settings.pools) == ["scripts", "untrusted"]
     scripts, untrusted = settings.pools["scripts"], settings.pools["untrusted"]
     assert scripts.queues and untrusted.queues and not set(scripts.queues) & set(untrusted.queues)

@@ -31,10 +31,11 @@ MEASURED = [
         r"^id: (\d+)$",
         r'"percentage": ([\d.]+), "message": "row \d+ of',
         r'"message": "row (\d+) of',
+        r", stderr (\d+ B) of",
         r"(killed|by its own words ended|very likely ended) at \d+ MiB, its memory limit",
     )
 ]
-"""What differs from run to run beside what differs on every page: cursors, archives, how a job ran out of memory."""
+"""What differs from run to run beside what differs on every page: cursors, archives, words with a path in them, how a job ran out of memory."""
 
 
 def names() -> list[str]:

@@ -23,8 +23,11 @@ LINES = [
     ("workerctl submit --on-loss ", {"requeue", "fail"}),
     ("workerctl show ", {"@last", "1", "2"}),
     ("workerctl submit --after ", {"@last", "1", "2"}),
+    ("workerctl events --job ", {"@last", "1", "2"}),
+    ("workerctl submit --isolation ", {"namespace", "landlock", "plain"}),
     ("workerctl completion f", {"fish"}),
 ]
+FILES = ["run ", "submit --batch ", "backup ", "artifacts 1 --all ", "check-config --config "]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,21 @@ def test_bash_offers(line: str, offered: set[str], environment: dict[str, str]) 
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     assert set(said([shell("bash"), "--norc", "-c", program], environment)) == offered
+
+
+@pytest.mark.parametrize("line", FILES)
+def test_files_are_offered_where_one_is_to_be_named(line: str, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").touch()
+    words = f"workerctl {line}".split(" ")
+    program = f"""
+        cd {tmp_path}; source {COMPLETIONS}/workerctl
+        COMP_WORDS=({" ".join(f"'{word}'" for word in words)}); COMP_CWORD={len(words) - 1}; _workerctl
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    assert said([shell("bash"), "--norc", "-c", program], environment) == ["one.jsonl"]
+    if fish := shutil.which("fish"):
+        program = f"cd {tmp_path}; source {COMPLETIONS}/workerctl.fish; complete -C 'workerctl {line}'"
+        assert "one.jsonl" in said([fish, "--no-config", "-c", program], environment)
 
 
 def test_bash_offers_a_file_with_a_space_in_its_name_as_one(environment: dict[str, str], tmp_path: Path) -> None:

@@ -34,11 +34,19 @@ ENVIRONMENT = dict(word.split("=", 1) for word in STEPS["ENV"].split()) | {"HOME
 def test_everything_that_is_copied_is_in_the_tree_and_let_through_to_the_builder() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     names = [name for line in copied for name in line.split()]
-    assert {"pyproject.toml", "supervisor", "ctl", "packaging", "packaging/config.toml"} <= set(names)
+    assert {"pyproject.toml", "supervisor", "ctl", "packaging"} <= set(names)
     let_through = (ROOT / "packaging/Dockerfile.dockerignore").read_text().split()
     for name in names:
         assert (ROOT / name).exists(), name
         assert f"!{name.partition('/')[0]}" in let_through, name
+
+
+def test_whoever_runs_the_image_can_read_its_settings_whatever_the_mode_of_the_checkout(installed: Path) -> None:
+    """A COPY keeps the mode that a file has in the checkout; what pip installed is everybody's to read."""
+    (copied,) = re.findall(rf"^COPY (.+) {re.escape(ENVIRONMENT['WORKER_CONFIG'])}$", FINAL_STAGE, re.MULTILINE)
+    below = re.fullmatch(r"--from=build /opt/worker-supervisor/(\S+)", copied)
+    assert below is not None, copied
+    assert (installed / below[1]).stat().st_mode & 0o004
 
 
 def test_the_image_is_run_by_an_ordinary_user_whose_folders_are_its_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from supervisor.config import Settings
 from supervisor.core import errors
 from tests.harness import CLEAN_ENVIRONMENT, ROOT
+
+sys.path.append(str(ROOT / "packaging"))
+from sample_settings import EXAMPLES
 
 UNITS = ROOT / "packaging/systemd"
 NAMES = ["worker-supervisor.service", "worker-supervisor.user.service"]
@@ -57,6 +61,16 @@ def test_no_hardening_takes_from_the_daemon_what_its_sandboxes_are_made_of(name:
     fatal = {"RestrictNamespaces", "MemoryDenyWriteExecute", "ProtectHostname", "ProtectControlGroups", "PrivateUsers"}
     assert fatal & set(unit) == set()
     assert "@mount" not in unit.get("SystemCallFilter", "") and "@privileged" not in unit.get("SystemCallFilter", "")
+
+
+@pytest.mark.parametrize("key", ["state_dir", "socket", "http.socket", "log.file"])
+def test_where_the_annotated_settings_have_the_daemon_write_the_system_unit_lets_it(key: str) -> None:
+    """`ProtectSystem=strict` makes everything else read-only; the daemon would not start."""
+    unit = settings_of(NAMES[0])
+    assert unit["ProtectSystem"] == "strict"
+    folders = {"/var/lib": "StateDirectory", "/run": "RuntimeDirectory", "/var/log": "LogsDirectory"}
+    writable = [f"{base}/{unit[setting]}" for base, setting in folders.items()]
+    assert any(f"{EXAMPLES[key]}/".startswith(f"{folder}/") for folder in writable)
 
 
 @pytest.mark.parametrize("name", NAMES)
