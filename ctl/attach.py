@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctl import exits
 from ctl.console import STDERR, STDOUT
-from ctl.errors import WorkerctlError
+from ctl.errors import WorkerctlError, sentence_of
 from ctl.follow import Output
 from ctl.interrupt import CancelOnInterrupt
 from ctl.progress import JobBar, WaitBar
@@ -44,8 +44,10 @@ def submit_and_stay(
                 how = "is being cancelled" if interrupt.cancelled else "may go on"
                 console.complain(f"left; job {job} {how}: `workerctl show {job}`")
             return exits.INTERRUPTED
-        except WorkerctlError as error:
-            console.complain(error.message)
+        except BrokenPipeError:
+            raise
+        except (WorkerctlError, OSError) as error:
+            console.complain(error.message if isinstance(error, WorkerctlError) else sentence_of(error))
             if job is not None:
                 console.complain(f"job {job} is not lost by that: `workerctl follow {job}`")
             return exits.NO_STATUS

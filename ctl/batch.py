@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from ctl.prepare import Prepared
     from ctl.session import Session
 
 _TEXTS = frozenset({"request_id", "name", "type", "queue", "due_at", "on_loss", "isolation", "unique_key"})
@@ -105,7 +106,7 @@ class _Reader:
         self._session = session
         self._defaults = defaults
         self._places: dict[str, int] = {}
-        self._contents: dict[str, dict[str, Any]] = {}
+        self._contents: dict[str, Prepared] = {}
 
     def read(self, number: int, line: bytes) -> None:
         said = self._with_defaults(_object(line))
@@ -144,10 +145,10 @@ class _Reader:
         memo = json.dumps(wanted)
         found = self._contents.get(memo)
         if found is None:
-            with content(**wanted) as prepared:
-                prepared.put(self._session)
-                found = self._contents[memo] = prepared.fields
-        return found
+            with content(**wanted) as found:
+                found.put(self._session)
+            self._contents[memo] = found
+        return found.called(said["name"]) if "name" in said else found.fields
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Connection:
         return NoDaemon(
             "no_daemon",
             f"the broker does not answer: nothing came from {self.path} within {self.answer_s:g} s\n"
-            "it may be overloaded, stopped or waiting for its disk; its log says more",
+            "it may be overloaded, stopped or waiting for its disk, and may still do what was asked; its log says more",
         )
 
 

@@ -168,6 +168,18 @@ def write_all(fd: int, data: bytes) -> None:
             select.select([], [fd], [])
 
 
+def fill_standard_fds() -> None:
+    """Opens what is closed of 0, 1 and 2: the daemon's socket would get that number, and a job's output be a request.
+
+    Data for a stdout that is closed stays an error; talk for a stderr that is closed is nobody's loss.
+    """
+    for fd, mode in ((0, os.O_RDWR), (STDOUT, os.O_RDONLY), (STDERR, os.O_RDWR)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest free number, which is `fd`
+
+
 def _is_terminal(fd: int) -> bool:
     try:
         return os.isatty(fd)

@@ -94,3 +94,8 @@ def error_of(code: str, message: str, data: dict[str, Any] | None = None) -> Wor
 def invalid(message: str) -> InvalidRequest:
     """A mistake found before anything was sent."""
     return InvalidRequest("bad_request", message)
+
+
+def sentence_of(error: OSError) -> str:
+    """What the system refused: a file by its name, else our own output."""
+    return f"cannot write: {error.strerror or error}" if error.filename is None else str(error)

@@ -141,7 +141,7 @@ class Jobs(Asking):
                 if error.code != "outcome_unknown":
                     raise
                 now = self.show(job)
-                if now.state not in FINAL_STATES or _ran_again(before, now):
+                if before.state in FINAL_STATES and (now.state not in FINAL_STATES or _ran_again(before, now)):
                     return now.state
 
     def delete(self, job: AnyJob) -> str:

@@ -9,8 +9,8 @@ import sys
 
 from ctl import exits
 from ctl.client import Client
-from ctl.console import Console
-from ctl.errors import WorkerctlError
+from ctl.console import Console, fill_standard_fds
+from ctl.errors import WorkerctlError, sentence_of
 from ctl.parser import main_parser, parse, split, verb_module
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `workerctl` with `argv`; returns the exit code."""
+    fill_standard_fds()
     words = list(sys.argv[1:] if argv is None else argv)
     verb: str | None = None
     try:
@@ -41,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else exits.OK
     except OSError as error:
-        _complain(f"cannot write: {error.strerror or error}" if error.filename is None else str(error))
-        return exits.DEFECT
+        _complain(sentence_of(error))
+        return exits.NO_STATUS if verb == "run" else exits.DEFECT
     except Exception:
         import traceback
 

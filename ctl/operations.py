@@ -103,6 +103,8 @@ class Operations(Asking):
         Raises NotAllowed (`preflight_failed`) if the new code is not fit; then nothing has changed.
         """
         fields = {} if python is None else {"python": python}
+        # Of a connection that has broken since it was last used nobody could tell whether this was done.
+        self._session.close()
         done: dict[str, Any] = self._session.call("upgrade", fields, repeat=False, insist=False, answer_s=UPGRADE_S)
         return done
 

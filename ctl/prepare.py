@@ -24,12 +24,23 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """The fields of one submit, and the blobs that have to be there before it."""
+    """The fields of one submit, and the blobs that have to be there before it.
 
-    def __init__(self, fields: dict[str, Any], blobs: list[Blob], warnings: list[str]) -> None:
+    `file_name`: what the file of a script that goes inside is called; None if only the job has a name.
+    """
+
+    def __init__(
+        self, fields: dict[str, Any], blobs: list[Blob], warnings: list[str], file_name: str | None = None
+    ) -> None:
         self.fields = fields
         self._blobs = blobs
         self._warnings = warnings
+        self._file_name = file_name
+
+    def called(self, name: str) -> dict[str, Any]:
+        """The fields, with the job called `name`. Its script's file keeps its own, which tells how it is run."""
+        kept = {} if self._file_name in (None, name) else {"main": self._file_name}
+        return {**self.fields, **kept, "name": name}
 
     def put(self, session: Session) -> None:
         """Sends the blobs."""
@@ -122,9 +133,8 @@ def _prepared(file: str | os.PathLike[str] | None, options: dict[str, Any]) -> P
     asked = submit_fields(options)
     is_typed = "type" in asked and file is None and not any(value is not None for value in what.values())
     request = Prepared({}, [], []) if is_typed and "runtime" not in options else _content(file, **what)
-    request.fields = {"request_id": request_id, **request.fields, **asked}
-    if name is not None:
-        request.fields["name"] = name
+    content_fields = request.fields if name is None else request.called(name)
+    request.fields = {"request_id": request_id, **content_fields, **asked}
     return request
 
 
@@ -150,7 +160,8 @@ def _content(
         else:
             fields["stdin_sha256"] = input_blob.sha256
             blobs.append(input_blob)
-    return Prepared(fields, blobs, script.warnings)
+    is_named = main is not None or file not in (None, "-")
+    return Prepared(fields, blobs, script.warnings, fields["name"] if is_named and "source" in fields else None)
 
 
 def _script(file: str | os.PathLike[str] | None, source: str | None, main: str | None, files: list[str]) -> Script:

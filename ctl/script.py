@@ -127,7 +127,7 @@ def _single(blob: Blob, name: str, folder: str, files: list[str], executable: bo
     if text is not None:
         blob.close()
         return Script({"name": label, "source": text}, [])
-    places = [Place(blob, name, 0o755 if executable else 0o644)]
+    places = [Place(blob, label, 0o755 if executable else 0o644)]
     warnings: list[str] = []
     for path in files:
         places.append(_beside(path, folder, warnings))
@@ -136,7 +136,7 @@ def _single(blob: Blob, name: str, folder: str, files: list[str], executable: bo
         if place.path in taken:
             raise invalid(f"{place.path} is given twice")
         taken.add(place.path)
-    return Script({"name": label, "main": name, **_type_by_head(name, blob.read(0, 4))}, places, warnings)
+    return Script({"name": label, "main": label, **_type_by_head(name, blob.read(0, 4))}, places, warnings)
 
 
 def _type_by_head(name: str, head: bytes) -> dict[str, str]:

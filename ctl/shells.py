@@ -6,15 +6,15 @@ Ids are completed from the jobs of the running daemon; where none runs, nothing 
 from __future__ import annotations
 
 from ctl.parser import verb_parser
-from ctl.verbs import TAKES_JOBS, TAKES_SCRIPT, VERBS
-from supervisor.core.names import STATES
+from ctl.verbs import TAKES_JOBS, VERBS
+from supervisor.core.names import ISOLATION, STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-_PATH_METAVARS = frozenset({"PATH", "FILE"})
+_PATH_METAVARS = frozenset({"PATH", "FILE", "DIR", "JOBS"})
 _IDS = "workerctl list -q --limit 100 2>/dev/null"
 _BASH_IDS = f'COMPREPLY=($(compgen -W "@last $({_IDS})" -- "$cur"))'
 _ZSH_IDS = f"compadd -- @last $({_IDS})"
@@ -29,15 +29,23 @@ class Option:
         self.help = (action.help or "").replace("%%", "%")
         self.takes_value = action.nargs != 0
         self.takes_path = action.metavar in _PATH_METAVARS
-        self.takes_job = "--after" in self.flags
+        self.takes_job = str(action.metavar).startswith("JOB") and not self.takes_path
         self.words: tuple[str, ...] = tuple(map(str, action.choices or ()))
         if "--state" in self.flags:
             self.words = tuple(STATES)
+        if "--isolation" in self.flags:
+            self.words = tuple(ISOLATION)
 
 
 def options_of(verb: str) -> list[Option]:
     """The options of a verb."""
     return [Option(action) for action in verb_parser(verb)._actions if action.option_strings]
+
+
+def takes_path(verb: str) -> bool:
+    """Whether the verb's own argument is a file."""
+    actions = verb_parser(verb)._actions
+    return any(action.metavar in _PATH_METAVARS for action in actions if not action.option_strings)
 
 
 def words_of(verb: str) -> tuple[str, ...]:
@@ -93,7 +101,7 @@ def _bash_case(verb: str) -> str:
 
 
 def _bash_argument(verb: str) -> str:
-    if verb in TAKES_SCRIPT:
+    if takes_path(verb):
         return 'mapfile -t COMPREPLY < <(compgen -f -- "$cur")'
     if verb in TAKES_JOBS:
         return _BASH_IDS
@@ -152,7 +160,7 @@ def _zsh_case(verb: str) -> str:
 
 
 def _zsh_argument(verb: str) -> str:
-    if verb in TAKES_SCRIPT:
+    if takes_path(verb):
         return "_files"
     if verb in TAKES_JOBS:
         return _ZSH_IDS
@@ -168,7 +176,7 @@ def fish() -> str:
     for verb in VERBS:
         seen = f"complete -c workerctl -n '__fish_seen_subcommand_from {verb}'"
         lines += [f"{seen} {_fish_option(option)}" for option in options_of(verb)]
-        if verb in TAKES_SCRIPT:
+        if takes_path(verb):
             lines.append(f"{seen} -F")
         elif verb in TAKES_JOBS:
             lines.append(f"{seen} {_FISH_IDS}")

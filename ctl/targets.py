@@ -47,8 +47,11 @@ def job_ids(client: Client, words: Iterable[str]) -> list[int]:
 
 
 def states_of(words: Sequence[str] | None) -> list[str]:
-    """The states of `--state a --state b,c`; raises InvalidRequest listing what there is."""
-    states = [state.strip() for word in words or () for state in word.split(",") if state.strip()]
+    """The states of `--state a --state b,c`; raises InvalidRequest listing what there is.
+
+    Nothing is no state: `cancel --state "$unset"` must not mean all of them.
+    """
+    states = [state.strip() for word in words or () for state in word.split(",")]
     for state in states:
         if state not in STATES:
             raise invalid(f"there is no state {state!r}; there are {', '.join(STATES)}")
@@ -95,8 +98,8 @@ def act_on_each(
         _print_result(console, results, job, state, {} if options.dry_run else words or {})
     if console.json:
         console.print_json(results)
-    elif by_filter and not ids:
-        console.say("no job is like that")
+    elif by_filter and not done and not code:
+        console.say("no job is like that" if not ids else f"none of the {len(ids)} is in a state that allows it")
     return code
 
 

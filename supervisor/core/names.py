@@ -124,7 +124,7 @@ CODES: Final[dict[str, Code]] = {
     "unauthorized": Code(6, 401, "the request has no token, or a wrong one (over HTTP alone)"),
     "rate_limited": Code(8, 429, "too many requests from this address (over HTTP alone)"),
     "above_maximum": Code(6, 422, "a limit is above the pool's maximum"),
-    "below_floor": Code(6, 422, "a limit is so low that the interpreter would hang instead of failing"),
+    "below_floor": Code(2, 422, "a limit is so low that the interpreter would hang instead of failing"),
     "not_allowed": Code(6, 403, "the pool does not allow it"),
     "unsupported": Code(6, 422, "this machine or this release cannot do it"),
     "blocked": Code(6, 422, "the code check blocks this script"),

@@ -41,6 +41,7 @@ class Request(msgspec.Struct, kw_only=True, tag_field="op", forbid_unknown_field
 class Hello(Request, tag="hello"):
     """Names the range of protocol numbers that the client speaks. Optional; without it protocol 1 is spoken."""
 
+    id: Id = 0
     protocol: tuple[int, int] = (1, 1)
     client: Annotated[str, Meta(max_length=64)] = ""
 

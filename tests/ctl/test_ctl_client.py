@@ -84,8 +84,9 @@ def test_a_daemon_that_does_not_come_back_is_given_up(broker):
 
 def test_a_silent_broker_is_given_up_and_not_asked_twice(broker):
     broker.on("status", lambda request, peer: STREAMED)
-    with Client(answer_s=0.2) as client, pytest.raises(NoDaemon, match="the broker does not answer"):
+    with Client(answer_s=0.2) as client, pytest.raises(NoDaemon, match="the broker does not answer") as silence:
         client.status()
+    assert "may still do what was asked" in silence.value.message
     assert len(broker.asked("status")) == 1
 
 
@@ -197,6 +198,24 @@ def test_a_retry_that_did_not_work_and_lost_its_answer_is_repeated(client, broke
     broker.answers("show", job_json(42, "failed"))
     broker.answers("retry", DROP, {"state": "queued"})
     assert client.retry(42) == "queued"
+
+
+def test_an_upgrade_after_the_broker_was_replaced_is_asked_for_on_a_new_connection(client, broker):
+    broker.answers("show", job_json(42))
+    client.show(42)
+    broker.stop()
+    broker.start()
+    broker.answers("upgrade", {"before": "0.1.0", "version": "0.2.0"})
+    assert client.upgrade()["version"] == "0.2.0"
+    assert len(broker.asked("upgrade")) == 1
+
+
+@pytest.mark.parametrize("after", ["running", "completed"])
+def test_a_retry_of_a_job_that_was_not_over_and_lost_its_answer_is_asked_for_again(client, broker, after):
+    broker.answers("show", job_json(42, "running"), job_json(42, after))
+    broker.answers("retry", DROP, RequestError("wrong_state", "running", {"state": "running"}))
+    with pytest.raises(WrongState):
+        client.retry(42)
 
 
 def test_a_retry_in_the_wrong_state_is_refused(client, broker):

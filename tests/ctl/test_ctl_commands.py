@@ -103,8 +103,10 @@ def test_jobs_chosen_by_what_they_are(ctl, broker, verb, states):
     assert broker.asked("list")[0].states == states
     ctl(verb, "--state", "failed")
     assert broker.asked("list")[-1].states == ("failed",)
-    for words in ([], ["5", "--queue", "slow"], ["--state", "odd"]):
-        assert ctl(verb, *words).code == 2
+    assert ctl(verb, "--state", "failed").talk == "workerctl: none of the 2 is in a state that allows it\n"
+    broker.requests.clear()
+    for words in ([], ["5", "--queue", "slow"], ["--state", "odd"], ["--state", ""], ["--state", "failed,"]):
+        assert ctl(verb, *words).code == 2 and not broker.asked(verb)
 
 
 def test_retry(ctl, broker):

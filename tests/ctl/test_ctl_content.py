@@ -38,6 +38,23 @@ def test_a_text_of_256_kib_goes_inside(submit, script, broker):
     assert not broker.asked("put")
 
 
+@pytest.mark.parametrize("size", [1, INLINE_BYTES + 1])
+def test_a_file_name_that_is_no_utf_8_is_shown_as_far_as_it_is(submit, tmp_path, size):
+    path = os.fsencode(tmp_path) + b"/a\xff.py"
+    with open(path, "wb") as file:
+        file.write(b"#" * size)
+    fields = submit(os.fsdecode(path))
+    assert fields["name"] == fields.get("main", "a\ufffd.py") == "a\ufffd.py"
+
+
+def test_a_name_is_the_jobs_and_the_file_keeps_its_own(submit, script):
+    script.write_text("1")
+    assert submit(script, name="nightly") == {"name": "nightly", "main": "file.js", "source": "1"}
+    assert submit(script, name="file.js") == {"name": "file.js", "source": "1"}
+    assert submit(source="1", main="a.mjs", name="nightly") == {"name": "nightly", "main": "a.mjs", "source": "1"}
+    assert submit(source="1", name="a.mjs") == {"name": "a.mjs", "type": "node", "source": "1"}
+
+
 def test_one_byte_more_is_put_first(submit, script, broker):
     data = b"x" * (INLINE_BYTES + 1)
     script.write_bytes(data)

@@ -18,7 +18,7 @@ from supervisor.core.names import RUNTIMES
 
 SUBMIT = [
     (["--queue", "slow"], {"queue": "slow"}),
-    (["--name", "nightly"], {"name": "nightly"}),
+    (["--name", "nightly"], {"name": "nightly", "main": "file.js"}),
     (["--runtime", "python"], {"type": "python"}),
     (["--runtime", "exec"], {"type": "exec"}),
     (["--priority", "-5"], {"priority": -5}),

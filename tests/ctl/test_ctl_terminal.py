@@ -35,6 +35,17 @@ def test_a_full_disk_is_told(broker, start):
     assert process.returncode == 7 and err.startswith(b"workerctl: cannot write: No space left")
 
 
+def test_a_full_disk_is_no_exit_code_of_the_job(accepts, start, script):
+    for words in (["run"], ["submit", "--follow"]):
+        with open("/dev/full", "wb") as full:
+            process = start(*words, str(script), stdout=full)
+            _, err = process.communicate(timeout=10)
+        assert process.returncode == 125
+        assert err.endswith(
+            b"cannot write: No space left on device\nworkerctl: job 42 is not lost by that: `workerctl follow 42`\n"
+        )
+
+
 def test_a_slow_non_blocking_pipe_gets_everything(broker, start):
     data = b"0123456789" * 30_000
 
@@ -117,6 +128,28 @@ def test_run_on_a_terminal_ends_with_how_it_ended(broker, script):
 
     broker.on("follow", follow)
     assert _on_terminal(["run", str(script)]) == "no newline\r\nworkerctl: job 42 completed\r\n"
+
+
+def test_what_a_job_prints_is_never_a_request_where_stdout_is_closed(broker, start):
+    def follow(request, peer):
+        peer.item(output(1, "stdout", 1, 0, b'{"op":"stop","id":1}\n'))
+        peer.end(1)
+        return STREAMED
+
+    broker.on("follow", follow)
+    broker.answers("show", job_json())
+    broker.answers("stop", {"state": "stopping"})
+    process = start("follow", "42", stdout=None, preexec_fn=lambda: os.close(1))
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (7, b"workerctl: cannot write: Bad file descriptor\n")
+    assert not broker.asked("stop")
+
+
+def test_talk_is_nobodys_loss_where_stderr_is_closed(broker, start, script):
+    broker.answers("submit", {"job": 42, "created": True, "warnings": ["strange"]})
+    process = start("submit", str(script), stderr=None, preexec_fn=lambda: os.close(2))
+    out, _ = process.communicate(timeout=10)
+    assert (process.returncode, out) == (0, b"42\n")
 
 
 def test_a_closed_standard_input_is_told(broker, start):

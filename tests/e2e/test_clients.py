@@ -136,6 +136,13 @@ BAD_LINES = {
 }
 
 
+def test_a_first_line_needs_no_id(raw) -> None:
+    connection = raw()
+    connection.send(b'{"op":"hello","protocol":[1,1],"client":"workerctl/0.1"}\n')
+    answer = connection.line()
+    assert (answer["re"], answer["id"], answer["value"]["protocol"]) == ("ok", 0, 1)
+
+
 @pytest.mark.parametrize("what", BAD_LINES)
 def test_a_bad_line_gets_a_clear_error_and_changes_nothing(daemon: Daemon, raw, what: str) -> None:
     line, code = BAD_LINES[what]
@@ -473,3 +480,15 @@ def test_looking_through_many_jobs_for_few_holds_up_nobody(raw) -> None:
         assert looking.socket.recv(1 << 20, socket.MSG_PEEK).count(b"\n") < len(asked) // 2
     looking.socket.settimeout(30)
     assert [looking.line()["value"] for _ in asked] == [{"jobs": [], "next": None}] * len(asked)
+
+
+def test_descriptors_that_a_client_sends_are_refused(daemon: Daemon, raw) -> None:
+    """One that lingers would hold up whoever drops it last: the broker."""
+    client = raw()
+    try:
+        socket.socketpair()[0].getsockopt(socket.SOL_SOCKET, 83)  # SO_PASSRIGHTS
+    except OSError:
+        pytest.skip("this kernel cannot refuse descriptors (before Linux 6.16)")
+    with pytest.raises(PermissionError), open(os.devnull, "rb") as file:
+        socket.send_fds(client.socket, [b'{"op":"health","id":1}\n'], [file.fileno()])
+    assert client.ask(op="health")["re"] == "ok"

@@ -245,6 +245,17 @@ def test_a_source_beyond_the_inline_size_goes_through_the_spool(level_daemon: Da
     assert (done.returncode, done.stdout) == (0, b"large\n"), done.stderr.decode()
 
 
+def test_a_name_is_what_people_call_it_and_nothing_else(level_daemon: Daemon, script, tmp_path: pathlib.Path) -> None:
+    path = script("where.js", "console.log(require('path').basename(__filename))")
+    assert level_daemon.ctl("run", "--name", "every night.py", path, check=True).stdout == b"where.js\n"
+    assert last(level_daemon)["name"] == "every night.py"
+    batch = tmp_path / "jobs"
+    batch.write_text(json.dumps({"file": path, "name": "nightly"}))
+    job = level_daemon.ctl("submit", "-q", "--batch", str(batch), check=True).stdout.decode().strip()
+    level_daemon.ctl("wait", job, check=True)
+    assert level_daemon.ctl("logs", job).stdout == b"where.js\n"
+
+
 def test_no_job_is_root_and_each_starts_in_an_empty_folder(level_daemon: Daemon, script) -> None:
     path = script(
         "id.js",
