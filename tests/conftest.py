@@ -7,10 +7,12 @@ from collections.abc import Generator
 
 import pytest
 
-# A shell without job control starts what it puts into the background deaf to Ctrl-C, and so would be all that is
-# started from here.
+# A shell without job control starts what it puts into the background deaf to Ctrl-C, and `nohup` to the end of the
+# terminal; so would be all that is started from here.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -69,10 +69,10 @@ class Execution(Attempt):
             if self._hear(event, now):
                 return
 
-    def begin_behind_gate(self, spare: Spare, plan: Plan, now: float) -> None:
+    def begin_behind_gate(self, spare: Spare, plan: Plan) -> None:
         """The job has an interpreter that waits for it: files, limits, one message."""
         self._output, self._work_fd, self._fallbacks = spare.output, spare.work_fd, spare.fallbacks
-        self._guard(lambda: self._open(spare, plan, now))
+        self._guard(lambda: self._open(spare, plan))
 
     @property
     def use(self) -> Use | None:
@@ -118,7 +118,7 @@ class Execution(Attempt):
         """Whether it is over: what else came with this is of a slot that is closed by now."""
         match event:
             case Prepared():
-                self._begin(event, now)
+                self._begin(event)
             case NotBegun():
                 self._not_begun()
             case LaunchFailed(kind="sandbox") if want := short_of(event.errno):
@@ -135,11 +135,11 @@ class Execution(Attempt):
                 self._over(Ending(intent=self._intent, stuck=not event.gone))
         return self.finished is not None
 
-    def _begin(self, prepared: Prepared, now: float) -> None:
+    def _begin(self, prepared: Prepared) -> None:
         if self._intent is not None:
             self._finish(Finished(None))
             return
-        self._guard(lambda: self._start(prepared, now))
+        self._guard(lambda: self._start(prepared))
 
     def _guard(self, start: Callable[[], None]) -> None:
         try:
@@ -160,7 +160,7 @@ class Execution(Attempt):
             logger.exception("job {} cannot be started", self.lease.job)
             self._refuse(f"a defect of the daemon, see its log: {type(defect).__name__}: {defect}")
 
-    def _start(self, prepared: Prepared, now: float) -> None:
+    def _start(self, prepared: Prepared) -> None:
         equipment, lease, spec = self._equipment, self.lease, self.lease.spec
         self._work_fd = prepared.work_fd
         self._silent_at = None
@@ -194,14 +194,14 @@ class Execution(Attempt):
                 cpu_s=self._limits.cpu_s,
                 processes=self._limits.processes,
             )
-            self._mark_started(now)
+            self._mark_started()
             self.slot.start(launch)
         finally:
             os.close(stdin)
         self._output.hand_over()
         self.channel.hand_over()
 
-    def _open(self, spare: Spare, plan: Plan, now: float) -> None:
+    def _open(self, spare: Spare, plan: Plan) -> None:
         content = gate.message(self.lease.type, plan)
         assert content is not None and self._output is not None
         self._silent_at = None
@@ -213,7 +213,7 @@ class Execution(Attempt):
             self._not_begun()
             return
         self._output.become(self.lease.job, self.lease.attempt, self._limits.output_bytes)
-        self._mark_started(now)
+        self._mark_started()
         limits = self._limits
         self.slot.open(content, memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s, processes=limits.processes)
 
@@ -225,9 +225,10 @@ class Execution(Attempt):
         self._started = False
         self._finish(Finished(None, not_begun=self._intent is None))
 
-    def _mark_started(self, now: float) -> None:
+    def _mark_started(self) -> None:
         self._on_start()
         self._started = True
+        now = time.monotonic()  # what was laid out for it took none of its time
         self._deadline = None if self._limits.wall_s is None else now + self._limits.wall_s
         self._look_at = None if self._limits.output_bytes is None else now + LOOK_EVERY_S
 

@@ -61,7 +61,7 @@ class ScriptWorker(Worker):
             return
         spare, plan = waiting
         execution = self._attempt(lease, spare.slot, spare.channel, level)
-        execution.begin_behind_gate(spare, plan, now)
+        execution.begin_behind_gate(spare, plan)
         self._watch_attempt(execution)
 
     def _start(self, lease: Lease, level: str) -> None:
